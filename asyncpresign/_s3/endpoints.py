@@ -1,0 +1,141 @@
+"""Which host and path a bucket has, and for which region a request is signed.
+
+Always the regional host, always `s3`'s own rules: nothing is looked up. `addressing_style` is "virtual"
+(`bucket.host`), "path" (`host/bucket`) or "auto": virtual at AWS, path at a custom endpoint, whose certificate and DNS
+seldom know the bucket. A bucket whose name cannot be a host label is always in the path.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
+https://docs.aws.amazon.com/general/latest/gr/s3.html
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import SplitResult, urlsplit
+
+from .._sigv4.canonical import uri_encode
+from ..errors import InvalidRequest, Problem, UnsupportedRequest, describe, nearest
+
+ADDRESSING_STYLES = ("auto", "virtual", "path")
+
+# Region prefix -> DNS suffix, first match wins; the last row is the partition `aws`.
+PARTITIONS = (
+    ("cn-", "amazonaws.com.cn"),
+    ("us-isob-", "sc2s.sgov.gov"),
+    ("us-isof-", "csp.hci.ic.gov"),
+    ("us-iso-", "c2s.ic.gov"),
+    ("eu-isoe-", "cloud.adc-e.uk"),
+    ("eusc-", "amazonaws.eu"),
+    ("", "amazonaws.com"),
+)
+
+_HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+_BUCKET_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_AUTHORITY = re.compile(r"[A-Za-z0-9.:_\[\]-]+")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointOptions:
+    """What the caller chose, validated by `check_options`; hashable, so that resolving can be remembered."""
+
+    region: str
+    endpoint_url: str | None = None
+    addressing_style: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a bucket is. `origin` and `path` go into the URL as they are; `host` is what is signed, normalised.
+
+    `path` is encoded, starts with `/`, and ends with `/` unless it ends with the bucket.
+    """
+
+    origin: str
+    host: str
+    path: str
+
+    def object_path(self, key: str) -> str:
+        """The encoded path of the object `key`: joined by text, never resolved, so `../` and `//` stay what they are."""
+        return f"{self.path.removesuffix('/')}/{uri_encode(key, keep_slash=True)}"
+
+
+def option_problems(options: EndpointOptions) -> list[Problem]:
+    """What is wrong with the region, the endpoint and the addressing style."""
+    problems = []
+    region: object = options.region
+    if region is None or region == "":
+        problems.append(Problem("region", "an AWS region such as 'eu-central-1'", "nothing"))
+    elif not isinstance(region, str) or not _HOST_LABEL.fullmatch(region):
+        problems.append(Problem("region", "an AWS region such as 'eu-central-1'", describe(region)))
+    elif region == "aws-global":
+        problems.append(Problem("region", "a real region: the global endpoint redirects, which breaks signatures", "'aws-global'"))
+    if options.addressing_style not in ADDRESSING_STYLES:
+        style = str(options.addressing_style)
+        problems.append(Problem("addressing_style", "'auto', 'virtual' or 'path'", repr(style), nearest(style, ADDRESSING_STYLES)))
+    if options.endpoint_url is not None:
+        problems += _url_problems(options.endpoint_url)
+    return problems
+
+
+def _url_problems(url: object) -> list[Problem]:
+    expected = "http(s)://host[:port][/base/path] without user, query and fragment"
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else SplitResult("", "", "", "", "")
+        valid = parts.scheme in _DEFAULT_PORTS and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or parts.query or parts.fragment or "@" in parts.netloc or not _AUTHORITY.fullmatch(parts.netloc):
+        return [Problem("endpoint_url", expected, describe(url))]
+    return []
+
+
+@lru_cache(maxsize=1024)
+def resolve(options: EndpointOptions, bucket: str | None) -> Endpoint:
+    """Where `bucket` (None: the account) is. `options` hold no problem.
+
+    Raises `UnsupportedRequest` for an ARN and `InvalidRequest` for a bucket name that no path can hold.
+    """
+    if options.endpoint_url is None:
+        suffix = next(suffix for prefix, suffix in PARTITIONS if options.region.startswith(prefix))
+        parts = SplitResult("https", f"s3.{options.region}.{suffix}", "", "", "")
+    else:
+        parts = urlsplit(options.endpoint_url)
+    base = parts.path.rstrip("/")
+    if bucket is None:
+        return _endpoint(parts, parts.netloc, f"{base}/")
+    if bucket.startswith("arn:"):
+        raise UnsupportedRequest("bucket: access points and other ARNs cannot be signed by this version; name a bucket")
+    if "/" in bucket or not bucket.isprintable() or not bucket.strip("."):
+        raise InvalidRequest(Problem("bucket", "a bucket name", describe(bucket)))
+    if _is_virtual(options, parts, bucket):
+        return _endpoint(parts, f"{bucket}.{parts.netloc}", f"{base}/")
+    return _endpoint(parts, parts.netloc, f"{base}/{uri_encode(bucket)}")
+
+
+def _is_virtual(options: EndpointOptions, parts: SplitResult, bucket: str) -> bool:
+    if options.addressing_style == "path" or (options.addressing_style == "auto" and options.endpoint_url is not None):
+        return False
+    if _is_ip_address(parts.hostname or ""):
+        return False
+    # A wildcard certificate covers one label, so a dotted bucket can be a host over plain HTTP only.
+    labels = bucket.split(".") if parts.scheme == "http" else [bucket]
+    return all(_BUCKET_LABEL.fullmatch(label) for label in labels) and not _is_ip_address(bucket)
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _endpoint(parts: SplitResult, authority: str, path: str) -> Endpoint:
+    """`authority` stays in the URL as written; clients lower its case and leave out a default port, so that is signed."""
+    host = authority.lower()
+    if parts.port == _DEFAULT_PORTS[parts.scheme]:
+        host = host.removesuffix(f":{parts.port}")
+    return Endpoint(f"{parts.scheme}://{authority}", host, path)

@@ -1,0 +1,260 @@
+"""From an operation's name and parameters to verb, path, query and headers.
+
+The table (`_operations_table`, generated) says where each parameter travels; `_KINDS` says how a value of each kind is
+spelt on the wire. A new operation is a row there, a new kind a row here. Whatever is wrong with a call is collected
+and said at once.
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cache
+from typing import Any, NamedTuple
+
+from ..errors import InvalidRequest, Problem, describe, nearest
+from ._operations_table import NAMES, TABLE, OperationName
+
+__all__ = ["Body", "BoundRequest", "Operation", "OperationName", "bind", "key_problems", "lookup", "text_problem"]
+
+MAX_KEY_BYTES = 1024
+"""https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
+
+
+class Body(StrEnum):
+    """Whether the client that uses the request is to send a body."""
+
+    NONE = "none"
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+
+
+class Parameter(NamedTuple):
+    """One row of the table: `place` is path, query, header, header-map or body."""
+
+    name: str
+    required: bool
+    place: str
+    wire: str
+    kind: str
+    implied: str | None
+
+
+class Operation(NamedTuple):
+    """An operation as the table has it; `path` is a template without the query."""
+
+    name: str
+    method: str
+    path: str
+    static_query: tuple[tuple[str, str], ...]
+    body: Body
+    parameters: dict[str, Parameter]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundRequest:
+    """An operation with its parameters in place. `key` is None for what addresses no object; all is plain text."""
+
+    operation: str
+    method: str
+    bucket: str | None
+    key: str | None
+    body: Body
+    query: list[tuple[str, str]] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@cache
+def lookup(name: str) -> Operation:
+    """The operation called `name` ("get_object" or "GetObject").
+
+    Raises `InvalidRequest` for any other name.
+    """
+    if not isinstance(name, str):
+        raise InvalidRequest(Problem("operation", "the name of an S3 operation", describe(name)))
+    canonical = NAMES.get(name, name)
+    if canonical not in TABLE:
+        raise InvalidRequest(Problem("operation", "the name of an S3 operation", repr(name), nearest(name, (*NAMES, *TABLE))))
+    head, *rows = TABLE[canonical].splitlines()
+    method, uri, body = head.split(" ")
+    path, _, static = uri.partition("?")
+    query = tuple((name, value) for name, _, value in (piece.partition("=") for piece in static.split("&")) if name)
+    parameters = {parameter.name: parameter for parameter in map(_parse, rows)}
+    return Operation(canonical, method, path, query, Body(body), parameters)
+
+
+def _parse(row: str) -> Parameter:
+    name, place, wire, kind, *implied = row.split(" ")
+    return Parameter(name.rstrip("!"), name.endswith("!"), place, wire, kind, implied[0][1:] if implied else None)
+
+
+def bind(name: str, params: Mapping[str, Any]) -> BoundRequest:
+    """Put `params` (botocore's names and types) where the operation's table wants them, in the caller's order.
+
+    A parameter that travels in the body is never required and is ignored: a URL has no body. Raises `InvalidRequest`
+    with every problem: unknown, missing and mistyped parameters, keys that S3 cannot hold, values no header can hold.
+    """
+    operation = lookup(name)
+    if not isinstance(params, Mapping):
+        raise InvalidRequest(Problem("params", "a mapping of parameter names to values", describe(params)))
+    problems = [
+        Problem(f"params[{given!r}]", f"a parameter of {operation.name}", repr(given), nearest(given, operation.parameters))
+        for given in params
+        if given not in operation.parameters
+    ]
+    problems += [
+        Problem(f"params[{parameter.name!r}]", f"a value, which {operation.name} requires", "nothing")
+        for parameter in operation.parameters.values()
+        if parameter.required and parameter.place != "body" and params.get(parameter.name) is None
+    ]
+    paths: dict[str, str] = {}
+    query, headers = list(operation.static_query), {}
+    for given, value in _with_implied(operation, params):
+        parameter = operation.parameters.get(given)
+        if parameter is None or parameter.place == "body" or value is None:
+            continue
+        wire, problem = _encode(parameter, value)
+        if problem:
+            problems.append(problem)
+        elif parameter.place == "path":
+            paths[parameter.wire] = wire[0][1]
+            problems += _path_problems(parameter, wire[0][1])
+        elif parameter.place == "query":
+            query += wire
+        else:
+            headers.update(wire)
+    problems += [
+        Problem(f"the value of header {name}", *bad)
+        for name, value in headers.items()
+        if (bad := text_problem(value))
+    ]
+    if problems:
+        raise InvalidRequest(*problems)
+    return BoundRequest(operation.name, operation.method, paths.get("Bucket"), paths.get("Key"), operation.body, query, headers)
+
+
+def _with_implied(operation: Operation, params: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    implied = [(p.name, p.implied) for p in operation.parameters.values() if p.implied and params.get(p.name) is None]
+    return [*params.items(), *implied]
+
+
+def _encode(parameter: Parameter, value: Any) -> tuple[list[tuple[str, str]], Problem | None]:
+    """The wire names and values of one parameter; several for a map, and for a key that travels with its digest."""
+    expected, encode = _KINDS[parameter.kind]
+    encoded = encode(parameter.wire, value)
+    if encoded is None:
+        return [], Problem(f"params[{parameter.name!r}]", expected, describe(value))
+    return encoded, None
+
+
+def _path_problems(parameter: Parameter, value: str) -> list[Problem]:
+    argument = f"params[{parameter.name!r}]"
+    if parameter.wire == "Key":
+        return key_problems(value, argument)
+    return [] if value else [Problem(argument, "a text that is not empty", "an empty str")]
+
+
+def key_problems(key: str, argument: str) -> list[Problem]:
+    """Why S3 could not hold an object under `key`; nothing when it can."""
+    if not key:
+        return [Problem(argument, "a key of at least one character", "an empty str")]
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        return [Problem(argument, "text that UTF-8 can encode", "a str with lone surrogates")]
+    if size > MAX_KEY_BYTES:
+        return [Problem(argument, f"at most {MAX_KEY_BYTES} bytes of UTF-8", f"{size} bytes")]
+    return []
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def text_problem(value: str) -> tuple[str, str] | None:
+    """(expected, got) when `value` cannot travel in a header or a form field, which a line break would end."""
+    if _CONTROL.search(value):
+        return ("text without control characters", "a str with a control character")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return ("text that UTF-8 can encode", "a str with lone surrogates")
+    return None
+
+
+# --- how a value of each kind is spelt; None: the value is not of that kind -------------------------------------------
+
+_Encoded = list[tuple[str, str]] | None
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# strftime follows the locale; RFC 9110 section 5.6.7 does not.
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def _string(wire: str, value: Any) -> _Encoded:
+    return [(wire, value)] if isinstance(value, str) else None
+
+
+def _integer(wire: str, value: Any) -> _Encoded:
+    return [(wire, str(value))] if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _boolean(wire: str, value: Any) -> _Encoded:
+    return [(wire, str(value).lower())] if isinstance(value, bool) else None
+
+
+def _utc(value: Any) -> datetime | None:
+    return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo is not None else None
+
+
+def _rfc822(wire: str, value: Any) -> _Encoded:
+    if (moment := _utc(value)) is None:
+        return None
+    return [(wire, f"{_DAYS[moment.weekday()]}, {moment:%d} {_MONTHS[moment.month - 1]} {moment:%Y %H:%M:%S} GMT")]
+
+
+def _iso8601(wire: str, value: Any) -> _Encoded:
+    return [(wire, f"{moment:%Y-%m-%dT%H:%M:%SZ}")] if (moment := _utc(value)) is not None else None
+
+
+def _list(wire: str, value: Any) -> _Encoded:
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        return None
+    # Quoted as botocore does, where an item holds what separates items.
+    quoted = ('"' + item.replace('"', '\\"') + '"' if "," in item or '"' in item else item for item in value)
+    return [(wire, ",".join(quoted))] if value else []
+
+
+def _map(prefix: str, value: Any) -> _Encoded:
+    if not isinstance(value, Mapping):
+        return None
+    for name, text in value.items():
+        # Clients disagree on the bytes of a header that is not ASCII, so a signature over one would not hold.
+        if not (isinstance(name, str) and _TOKEN.fullmatch(name) and isinstance(text, str) and text.isascii()):
+            return None
+    return [(prefix + name, text) for name, text in value.items()]
+
+
+def _sse_c_key(wire: str, value: Any) -> _Encoded:
+    if not isinstance(value, str | bytes):
+        return None
+    key = value.encode() if isinstance(value, str) else value
+    digest = base64.b64encode(hashlib.md5(key, usedforsecurity=False).digest()).decode()
+    return [(wire, base64.b64encode(key).decode()), (f"{wire}-MD5", digest)]
+
+
+_KINDS: Mapping[str, tuple[str, Callable[[str, Any], _Encoded]]] = {
+    "string": ("a str", _string),
+    "integer": ("an int", _integer),
+    "boolean": ("a bool", _boolean),
+    "rfc822": ("a datetime with a time zone", _rfc822),
+    "iso8601": ("a datetime with a time zone", _iso8601),
+    "list": ("a list of str", _list),
+    "map": ("a dict of header tokens to ASCII texts", _map),
+    "sse-c-key": ("the key, as str or bytes", _sse_c_key),
+}

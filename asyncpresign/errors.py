@@ -1,0 +1,208 @@
+"""Every error asyncpresign raises, in one tree; what each one means is said at its class.
+
+    PresignError
+      InvalidRequest (also ValueError)     the call is wrong; .problems says all that is
+        UnsafePathError                    a key that would leave its Directory
+      UnsupportedRequest                   this signer or endpoint cannot do that
+      CredentialsError                     none found, expired, or expiring before the URL
+      VerificationError                    a signature, an expiry or a policy condition does not hold
+      MissingExtra (also ImportError)      which extra to install
+      TransferError                        .request (redacted), .attempts
+        NetworkError                       no complete HTTP answer came back
+        ResponseError                      .status, .code, .request_id
+          AccessDenied  URLExpired  SignatureMismatch  NotFound  PreconditionFailed  Conflict  Redirected
+          SlowDown  ServerError
+        IntegrityError                     the bytes are not the ones promised
+        LocalFileError (also OSError)      .path
+      JournalError                         another job's, locked, damaged
+
+This module imports nothing of the package and nothing outside the standard library. No message made here or handed
+in may hold a secret or a live signature: `describe` and `redact` are what the rest of the package builds its texts with.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+class PresignError(Exception):
+    """The root: `except PresignError` catches whatever this package raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a call.
+
+    `argument` is the argument as the caller wrote it, `expected` what would be right, `got` what was found (never a
+    value that could be secret), `suggestion` the nearest right thing, if there is one.
+    """
+
+    argument: str
+    expected: str
+    got: str = ""
+    suggestion: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.argument}: expected {self.expected}"
+        if self.got:
+            text += f", got {self.got}"
+        return f"{text}; {self.suggestion}" if self.suggestion else text
+
+
+class InvalidRequest(PresignError, ValueError):
+    """The call is wrong, whoever answers it. `problems` holds every reason, not only the first."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
+
+
+class UnsafePathError(InvalidRequest):
+    """A key that would be written outside its `Directory`, or that no file system could hold as it is."""
+
+
+class UnsupportedRequest(PresignError):
+    """Right in itself, but not something that this signer or endpoint can do; the message says what can."""
+
+
+class CredentialsError(PresignError):
+    """No usable credentials: none found, expired, or ending before the URL would."""
+
+
+class VerificationError(PresignError):
+    """A signature, an expiry or a policy condition does not hold."""
+
+
+class MissingExtra(PresignError, ImportError):
+    """A part of the package needs an optional dependency; `extra` names what to install."""
+
+    def __init__(self, extra: str, feature: str = "this") -> None:
+        super().__init__(extra, feature)
+        self.extra = extra
+        self.feature = feature
+
+    def __str__(self) -> str:
+        return f"{self.feature} needs an optional dependency: python -m pip install 'asyncpresign[{self.extra}]'"
+
+
+class TransferError(PresignError):
+    """Bytes did not move. `request` is the request, redacted; `attempts` how often it was tried."""
+
+    def __init__(self, message: str, *, request: str = "", attempts: int = 1) -> None:
+        super().__init__(message)
+        self.message = message
+        self.request = request
+        self.attempts = attempts
+
+    def __str__(self) -> str:
+        tries = f" (after {self.attempts} attempts)" if self.attempts > 1 else ""
+        return f"{self.request}: {self.message}{tries}" if self.request else f"{self.message}{tries}"
+
+
+class NetworkError(TransferError):
+    """No complete HTTP answer: refused, reset, cut short, stalled, or not resolvable."""
+
+
+class ResponseError(TransferError):
+    """A complete answer that is not a success. `code` and `request_id` are S3's own, empty where it gave none."""
+
+    def __init__(
+        self, message: str, *, status: int = 0, code: str = "", request_id: str = "", request: str = "", attempts: int = 1
+    ) -> None:
+        super().__init__(message, request=request, attempts=attempts)
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+
+
+class AccessDenied(ResponseError):
+    """401 or 403 for a reason that signing again would not cure."""
+
+
+class URLExpired(ResponseError):
+    """The presigned URL or form is past its end."""
+
+
+class SignatureMismatch(ResponseError):
+    """S3 computed another signature: wrong secret, region or key, or a header that was signed and not sent."""
+
+
+class NotFound(ResponseError):
+    """404: no such bucket, key, version or upload."""
+
+
+class PreconditionFailed(ResponseError):
+    """412 (or 304): the object is not the one that `If-Match` and its kin asked for."""
+
+
+class Conflict(ResponseError):
+    """409: another operation on the same name is under way, or the bucket's state forbids this one."""
+
+
+class Redirected(ResponseError):
+    """3xx: S3 wants another host. A signature covers the host, so it is never followed; sign for the right region."""
+
+
+class SlowDown(ResponseError):
+    """429 or 503: the server asks for fewer requests."""
+
+
+class ServerError(ResponseError):
+    """5xx: the server failed."""
+
+
+class IntegrityError(TransferError):
+    """The bytes that arrived or were stored are not the ones promised."""
+
+
+class LocalFileError(TransferError, OSError):
+    """The local side of a transfer failed. `path` is the file; the message says what the system said."""
+
+    def __init__(self, message: str, *, path: str = "", request: str = "", attempts: int = 1) -> None:
+        TransferError.__init__(self, message, request=request, attempts=attempts)
+        self.path = path
+
+    def __str__(self) -> str:
+        text = TransferError.__str__(self)
+        return f"{self.path}: {text}" if self.path else text
+
+
+class JournalError(PresignError):
+    """A journal that belongs to another job, is in use, or is damaged."""
+
+
+def describe(value: object) -> str:
+    """`value` in words that are safe to show: numbers and times as they are, texts and containers by type and size."""
+    match value:
+        case None | bool() | int() | float() | datetime() | timedelta():
+            return repr(value) if not isinstance(value, datetime) else f"datetime {value.isoformat()}"
+        case "" | b"":
+            return f"an empty {type(value).__name__}"
+        case str() | bytes():
+            return f"a {type(value).__name__} of length {len(value)}"
+        case _:
+            return f"an object of type {type(value).__name__}"
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """`did you mean 'x'?` for the nearest of `names`, or an empty text."""
+    found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"did you mean {found[0]!r}?" if found else ""
+
+
+_LIVE = re.compile(
+    r"""(?ix) ( \b (?: x-amz-signature | x-amz-security-token | x-amz-credential | signature | awsaccesskeyid | policy ) = ) [^&\s"'<>]+ """
+)
+_USERINFO = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^/?#@\s]*@")
+
+
+def redact(text: str) -> str:
+    """`text` with the values of query parameters that grant access, and any `user:password@`, replaced by `...`."""
+    return _USERINFO.sub(r"\1...@", _LIVE.sub(r"\1...", text))

@@ -1,0 +1,257 @@
+"""The values that signers take and give: frozen, picklable, JSON-ready, and silent about what grants access.
+
+`to_dict` gives JSON types only (times as ISO 8601 with `Z`, `"v": 1` for the format) and `from_dict` reads them back;
+a repr never shows a secret, a token or a signature.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, Self, SupportsIndex
+
+from .errors import CredentialsError, InvalidRequest, Problem, describe, redact
+
+BodyKind = Literal["none", "required", "optional"]
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _versioned(data: Mapping[str, Any], cls: type) -> dict[str, Any]:
+    if data.get("v") != 1:
+        raise InvalidRequest(Problem("data", f"what {cls.__name__}.to_dict() returned ('v': 1)", describe(data.get("v"))))
+    return {name: value for name, value in data.items() if name != "v"}
+
+
+def _rebuild(cls: Any, data: Mapping[str, Any]) -> Any:
+    """An instance of `cls` from its `to_dict`. Raises `InvalidRequest` for anything else."""
+    arguments = _versioned(data, cls)
+    try:
+        arguments["expires_at"] = datetime.fromisoformat(arguments["expires_at"])
+        return cls(**arguments)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidRequest(Problem("data", f"what {cls.__name__}.to_dict() returned", type(error).__name__)) from None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Credentials:
+    """An access key pair; `session_token` and `expires_at` (aware) belong to temporary ones.
+
+    Raises `InvalidRequest` for an empty or mistyped part or a naive `expires_at`.
+    """
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str | None = None
+    expires_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        required = {"access_key_id": self.access_key_id, "secret_access_key": self.secret_access_key}
+        optional = {} if self.session_token is None else {"session_token": self.session_token}
+        problems = [
+            Problem(name, "a text that is not empty", describe(value) if not value else f"a {type(value).__name__}")
+            for name, value in {**required, **optional}.items()
+            if not isinstance(value, str) or not value
+        ]
+        # An access key is named in every URL; its alphabet keeps it from being anything but itself there.
+        if not problems and ("/" in self.access_key_id or not self.access_key_id.isprintable()):
+            problems.append(Problem("access_key_id", "an access key id, without '/' and control characters", "another text"))
+        end = self.expires_at
+        if end is not None and (not isinstance(end, datetime) or end.tzinfo is None):
+            problems.append(Problem("expires_at", "a datetime with a time zone", describe(end)))
+        if problems:
+            raise InvalidRequest(*problems)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """What `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN` of `environ` (the process's) say.
+
+        `AWS_CREDENTIAL_EXPIRATION` (ISO 8601), which some tools export, becomes `expires_at`. Raises `CredentialsError`
+        when a required variable is missing or the expiration cannot be read.
+        """
+        variables = os.environ if environ is None else environ
+        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        if missing := [name for name in names if not variables.get(name)]:
+            raise CredentialsError(f"no credentials in the environment: {' and '.join(missing)} not set")
+        expiration = variables.get("AWS_CREDENTIAL_EXPIRATION")
+        try:
+            expires_at = datetime.fromisoformat(expiration) if expiration else None
+            return cls(variables[names[0]], variables[names[1]], variables.get("AWS_SESSION_TOKEN") or None, expires_at)
+        except ValueError:
+            raise CredentialsError("AWS_CREDENTIAL_EXPIRATION is not an ISO 8601 time with a zone") from None
+
+    def __repr__(self) -> str:
+        token = ", session_token=..." if self.session_token else ""
+        end = f", expires_at={_iso(self.expires_at)}" if self.expires_at else ""
+        return f"Credentials({self.access_key_id[:4]}..., secret_access_key=...{token}{end})"
+
+
+@dataclass(frozen=True, slots=True)
+class S3Object:
+    """An object by name. `key` is the exact key, not encoded."""
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+
+    @classmethod
+    def parse(cls, uri: str) -> Self:
+        """`s3://bucket/key`, the key taken as it stands (nothing is decoded). Raises `InvalidRequest` for anything else."""
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        if not uri.startswith("s3://") or not bucket or not key:
+            raise InvalidRequest(Problem("uri", "s3://bucket/key", describe(uri)))
+        return cls(bucket, key)
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+    def to_params(self) -> dict[str, str]:
+        """The operation parameters that name this object: Bucket, Key and, where there is one, VersionId."""
+        version = {} if self.version_id is None else {"VersionId": self.version_id}
+        return {"Bucket": self.bucket, "Key": self.key, **version}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PresignedRequest:
+    """A request that anybody may send until `expires_at` (aware UTC).
+
+    `url` is to reach the wire byte for byte; `headers` are exactly those the client must send (`Host` comes from the
+    URL); `body` says whether a body is expected.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(hash=False)
+    expires_at: datetime
+    operation: str | None = None
+    body: BodyKind = "none"
+
+    def __repr__(self) -> str:
+        return f"PresignedRequest({self.method} {redact(self.url)}, headers={sorted(self.headers)}, expires_at={_iso(self.expires_at)})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; holds the live URL."""
+        return {
+            "v": 1,
+            "method": self.method,
+            "url": self.url,
+            "headers": dict(self.headers),
+            "expires_at": _iso(self.expires_at),
+            "operation": self.operation,
+            "body": self.body,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """What `to_dict` returned. Raises `InvalidRequest` for anything else."""
+        request: Self = _rebuild(cls, data)
+        return request
+
+    def curl(self, *, file: str | None = None) -> str:
+        """A POSIX shell line that sends this request; `file` is uploaded, or written by a GET."""
+        words = ["curl", "--fail-with-body", "--path-as-is", "--globoff"]
+        if self.method == "HEAD":
+            words += ["--head"]
+        elif self.method not in ("GET", "PUT") or (self.method == "PUT" and file is None):
+            words += ["--request", self.method]
+        for name, value in self.headers.items():
+            # curl drops a header without a value unless it ends in a semicolon.
+            words += ["--header", f"{name}: {value}" if value else f"{name};"]
+        if file is not None:
+            words += ["--output" if self.method == "GET" else "--upload-file", file]
+        return shlex.join([*words, self.url])
+
+
+class PresignedURLs(list[str]):
+    """URLs in the order of the keys, all for `method` and all good until `expires_at` (aware UTC)."""
+
+    method: str
+    expires_at: datetime
+
+    def __init__(self, urls: Iterable[str] = (), *, method: str = "GET", expires_at: datetime = datetime.max.replace(tzinfo=UTC)):
+        super().__init__(urls)
+        self.method = method
+        self.expires_at = expires_at
+
+    def __repr__(self) -> str:
+        return f"PresignedURLs({len(self)} {self.method} URLs, expires_at={_iso(self.expires_at)})"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        return (_urls_from, (list(self), self.method, self.expires_at))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; holds the live URLs."""
+        return {"v": 1, "urls": list(self), "method": self.method, "expires_at": _iso(self.expires_at)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """What `to_dict` returned. Raises `InvalidRequest` for anything else."""
+        urls: Self = _rebuild(cls, data)
+        return urls
+
+
+def _urls_from(urls: list[str], method: str, expires_at: datetime) -> PresignedURLs:
+    return PresignedURLs(urls, method=method, expires_at=expires_at)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PresignedPost:
+    """A form that anybody may post until `expires_at` (aware UTC): `fields` in order, then the file, last, as `file`."""
+
+    url: str
+    fields: Mapping[str, str] = field(hash=False)
+    expires_at: datetime
+
+    def __repr__(self) -> str:
+        return f"PresignedPost({redact(self.url)}, fields={list(self.fields)}, expires_at={_iso(self.expires_at)})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; holds the live signature. `url` and `fields` are what Uppy and boto3's users expect."""
+        return {"v": 1, "url": self.url, "fields": dict(self.fields), "expires_at": _iso(self.expires_at)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """What `to_dict` returned. Raises `InvalidRequest` for anything else."""
+        post: Self = _rebuild(cls, data)
+        return post
+
+    def curl(self, file: str) -> str:
+        """A POSIX shell line that uploads `file` through this form."""
+        words = ["curl", "--fail-with-body"]
+        for name, value in self.fields.items():
+            # --form-string takes the value as it is: --form would read `@` and `<` as file names.
+            words += ["--form-string", f"{name}={value}"]
+        quoted = file.replace("\\", "\\\\").replace('"', '\\"')
+        return shlex.join([*words, "--form", f'file=@"{quoted}"', self.url])
+
+    def html(self, *, title: str = "Upload a file", accept: str | None = None) -> str:
+        """A self-contained page with this form; it needs no script. `accept` limits the file chooser, as in HTML."""
+        hidden = "\n".join(
+            f'      <input type="hidden" name="{html.escape(name)}" value="{html.escape(value)}">'
+            for name, value in self.fields.items()
+        )
+        chooser = f' accept="{html.escape(accept)}"' if accept is not None else ""
+        heading = html.escape(title)
+        return f"""<!DOCTYPE html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <title>{heading}</title>
+  </head>
+  <body>
+    <h1>{heading}</h1>
+    <form action="{html.escape(self.url)}" method="post" enctype="multipart/form-data">
+{hidden}
+      <label>File <input type="file" name="file" required{chooser}></label>
+      <button type="submit">Upload</button>
+    </form>
+  </body>
+</html>
+"""

@@ -1,0 +1,1 @@
+"""Signers: `base` has the protocols, `presigner` the synchronous core, every other module one backend."""

@@ -1,0 +1,62 @@
+"""The seam between what signs and what uses signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol, runtime_checkable
+
+from .._s3.operations import OperationName
+from .._sigv4.post_policy import Condition
+from ..models import PresignedPost, PresignedRequest, PresignedURLs, S3Object
+
+Seconds = int | timedelta
+Operation = OperationName | str
+
+
+@runtime_checkable
+class Signer(Protocol):
+    """Whatever signs: `OfflineSigner` and its kin. A backend refuses what it cannot honour; it never drops it."""
+
+    async def presign(
+        self,
+        operation: Operation,
+        params: Mapping[str, Any] | None = None,
+        *,
+        expires_in: Seconds = 3600,
+        http_method: str | None = None,
+        signing_time: datetime | None = None,
+    ) -> PresignedRequest:
+        """See `Presigner.presign`."""
+
+    async def presign_urls(
+        self,
+        operation: Operation,
+        bucket: str,
+        keys: Iterable[str | S3Object],
+        *,
+        params: Mapping[str, Any] | None = None,
+        expires_in: Seconds = 3600,
+    ) -> PresignedURLs:
+        """See `Presigner.presign_urls`."""
+
+    async def presign_post(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        fields: Mapping[str, str] | None = None,
+        conditions: Sequence[Condition] | None = None,
+        content_length_range: tuple[int, int] | None = None,
+        expires_in: Seconds = 3600,
+        signing_time: datetime | None = None,
+    ) -> PresignedPost:
+        """See `Presigner.presign_post`."""
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """A signer that can be told what a server's answer taught: optional, used by the transfer once a cause."""
+
+    async def adjust(self, *, clock_offset: timedelta | None = None, refresh_credentials: bool = False) -> bool:
+        """Take a clock correction or fetch fresh credentials. Returns whether anything changed."""

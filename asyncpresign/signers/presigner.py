@@ -1,0 +1,353 @@
+"""The synchronous core that every offline signer is built on: validates, decides the moment and the life, signs.
+
+It reads no environment and opens no socket; the clock is an argument.
+https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
+https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-post-example.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any, Literal
+
+from .._s3.endpoints import Endpoint, EndpointOptions, option_problems, resolve
+from .._s3.operations import BoundRequest, bind, key_problems, text_problem
+from .._sigv4.post_policy import Condition, sign_form
+from .._sigv4.presign import MAX_EXPIRES, MIN_EXPIRES, presign_url
+from .._sigv4.signing import CredentialScope, amz_date
+from ..errors import CredentialsError, InvalidRequest, Problem, UnsupportedRequest, describe, nearest
+from ..models import Credentials, PresignedPost, PresignedRequest, PresignedURLs, S3Object
+from .base import Operation, Seconds
+
+Clock = Callable[[], datetime]
+
+# How many URLs are signed before an asynchronous caller yields to its event loop: about a millisecond's work.
+BATCH = 64
+
+_METHOD = re.compile(r"[A-Z]+")
+_OWN_FIELDS = frozenset(
+    {
+        "bucket",
+        "file",
+        "key",
+        "policy",
+        "x-amz-algorithm",
+        "x-amz-credential",
+        "x-amz-date",
+        "x-amz-security-token",
+        "x-amz-signature",
+    }
+)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Validity:
+    """When a signature starts, in which scope, and how long it lasts."""
+
+    timestamp: str
+    scope: CredentialScope
+    expires_in: int
+    expires_at: datetime
+
+
+class Presigner:
+    """Signs with fixed credentials for one region.
+
+    `region` is the bucket's; `endpoint_url` names a server that is not AWS (the URL that the *client* will visit);
+    `addressing_style` is "auto" (virtual at AWS, path at an `endpoint_url`), "virtual" or "path". A URL that would outlive
+    temporary credentials is signed for what is left of them ("clamp") or refused ("raise"): `short_credentials`.
+    `clock` returns the current time, aware. Raises `InvalidRequest` with everything that is wrong.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        region: str,
+        endpoint_url: str | None = None,
+        addressing_style: Literal["auto", "virtual", "path"] = "auto",
+        short_credentials: Literal["clamp", "raise"] = "clamp",
+        clock: Clock | None = None,
+    ) -> None:
+        self._options = EndpointOptions(region, endpoint_url, addressing_style)
+        problems = option_problems(self._options)
+        if not isinstance(credentials, Credentials):
+            problems.append(Problem("credentials", "asyncpresign.Credentials", describe(credentials)))
+        if short_credentials not in ("clamp", "raise"):
+            problems.append(Problem("short_credentials", "'clamp' or 'raise'", describe(short_credentials)))
+        if problems:
+            raise InvalidRequest(*problems)
+        self._credentials = credentials
+        self._short_credentials = short_credentials
+        self._clock = clock or utc_now
+
+    def __repr__(self) -> str:
+        place = f", endpoint_url={self._options.endpoint_url!r}" if self._options.endpoint_url else ""
+        return f"{type(self).__name__}({self._credentials!r}, region={self._options.region!r}{place})"
+
+    def presign(
+        self,
+        operation: Operation,
+        params: Mapping[str, Any] | None = None,
+        *,
+        expires_in: Seconds = 3600,
+        http_method: str | None = None,
+        signing_time: datetime | None = None,
+    ) -> PresignedRequest:
+        """Sign one request for anybody to send.
+
+        `operation` is the S3 API's name ("get_object" or "GetObject"), `params` its parameters as botocore names and
+        types them; those that travel in headers come back in `headers`, for the client to send. `expires_in` is seconds
+        (1..604800) or a `timedelta`; `signing_time` (aware) stands for now. `http_method` replaces the operation's own.
+        Raises `InvalidRequest`, `UnsupportedRequest`, or `CredentialsError` when the credentials end too early.
+        """
+        validity = self._validity(expires_in, signing_time)
+        bound = bind(operation, params or {})
+        if http_method is not None and not (isinstance(http_method, str) and _METHOD.fullmatch(http_method)):
+            suggestion = nearest(str(http_method).upper(), ("GET", "PUT", "POST", "HEAD", "DELETE"))
+            raise InvalidRequest(Problem("http_method", "an HTTP method in capitals", describe(http_method), suggestion))
+        method = http_method or bound.method
+        endpoint = resolve(self._options, bound.bucket)
+        url = self._url(endpoint, method, bound.key, bound.query, bound.headers, validity)
+        return PresignedRequest(method, url, bound.headers, validity.expires_at, bound.operation, bound.body.value)
+
+    def presign_urls(
+        self,
+        operation: Operation,
+        bucket: str,
+        keys: Iterable[str | S3Object],
+        *,
+        params: Mapping[str, Any] | None = None,
+        expires_in: Seconds = 3600,
+    ) -> PresignedURLs:
+        """Sign a URL for each of `keys`, in order and all of the same moment.
+
+        `keys` are texts or `S3Object`s of `bucket`, whose version counts; `params` holds for all. Raises `InvalidRequest`
+        (every bad key is named by its place), `UnsupportedRequest` for a parameter that would become a header.
+        """
+        urls, batches = self.batches(operation, bucket, keys, params=params, expires_in=expires_in)
+        for batch in batches:
+            urls += batch
+        return urls
+
+    def batches(
+        self,
+        operation: Operation,
+        bucket: str,
+        keys: Iterable[str | S3Object],
+        *,
+        params: Mapping[str, Any] | None = None,
+        expires_in: Seconds = 3600,
+    ) -> tuple[PresignedURLs, Iterator[list[str]]]:
+        """The empty result of `presign_urls`, and the batches to fill it with: an event loop breathes in between."""
+        if isinstance(keys, str | bytes | S3Object):
+            raise InvalidRequest(Problem("keys", "an iterable of keys", describe(keys), "put it into a list"))
+        validity = self._validity(expires_in, None)
+        template = bind(operation, {"Bucket": bucket, "Key": "-", **(params or {})})
+        if template.headers:
+            named = ", ".join(sorted(template.headers))
+            raise UnsupportedRequest(f"params: {named} must be sent as headers, which a list of URLs cannot say; use presign")
+        urls = PresignedURLs(method=template.method, expires_at=validity.expires_at)
+        return urls, self._sign_batches(operation, template, keys, params or {}, validity)
+
+    def _sign_batches(
+        self,
+        operation: Operation,
+        template: BoundRequest,
+        keys: Iterable[str | S3Object],
+        params: Mapping[str, Any],
+        validity: _Validity,
+    ) -> Iterator[list[str]]:
+        endpoint = resolve(self._options, template.bucket)
+        problems: list[Problem] = []
+        numbered = enumerate(keys)
+        while batch := list(islice(numbered, BATCH)):
+            urls = []
+            for index, key in batch:
+                bound, found = _bind_key(operation, template, key, params, f"keys[{index}]")
+                problems += found
+                if not problems:
+                    urls.append(self._url(endpoint, bound.method, bound.key, bound.query, {}, validity))
+            yield urls
+        if problems:
+            raise InvalidRequest(*problems)
+
+    def presign_post(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        fields: Mapping[str, str] | None = None,
+        conditions: Sequence[Condition] | None = None,
+        content_length_range: tuple[int, int] | None = None,
+        expires_in: Seconds = 3600,
+        signing_time: datetime | None = None,
+    ) -> PresignedPost:
+        """Sign a `multipart/form-data` form for anybody to post one file with.
+
+        `key` may end in `${filename}`. `fields` are sent as they are, in order, and every one of them that no condition
+        speaks of gets an exact one. `conditions` are `{"field": "value"}`, `["eq" | "starts-with", "$field", "value"]` or
+        `["content-length-range", minimum, maximum]`, in bytes, for which `content_length_range` is the short form.
+        Raises `InvalidRequest`, `UnsupportedRequest`, or `CredentialsError` when the credentials end too early.
+        """
+        fields, stated = fields or {}, conditions or ()
+        problems = _form_problems(bucket, key, fields, stated, content_length_range)
+        if problems:
+            raise InvalidRequest(*problems)
+        validity = self._validity(expires_in, signing_time)
+        if content_length_range is not None:
+            stated = [*stated, ["content-length-range", *content_length_range]]
+        endpoint = resolve(self._options, bucket)
+        signed = sign_form(
+            bucket=bucket,
+            key=key,
+            fields=fields,
+            conditions=stated,
+            expiration=f"{validity.expires_at:%Y-%m-%dT%H:%M:%SZ}",
+            access_key_id=self._credentials.access_key_id,
+            secret_access_key=self._credentials.secret_access_key,
+            session_token=self._credentials.session_token,
+            scope=validity.scope,
+            timestamp=validity.timestamp,
+        )
+        return PresignedPost(endpoint.origin + endpoint.path, signed, validity.expires_at)
+
+    def _url(
+        self,
+        endpoint: Endpoint,
+        method: str,
+        key: str | None,
+        query: Sequence[tuple[str, str]],
+        headers: Mapping[str, str],
+        validity: _Validity,
+    ) -> str:
+        return presign_url(
+            method=method,
+            origin=endpoint.origin,
+            host=endpoint.host,
+            path=endpoint.path if key is None else endpoint.object_path(key),
+            query=query,
+            headers=headers,
+            access_key_id=self._credentials.access_key_id,
+            secret_access_key=self._credentials.secret_access_key,
+            session_token=self._credentials.session_token,
+            scope=validity.scope,
+            timestamp=validity.timestamp,
+            expires_in=validity.expires_in,
+        )
+
+    def _validity(self, expires_in: Seconds, signing_time: datetime | None) -> _Validity:
+        seconds = _seconds(expires_in)
+        moment = _moment(signing_time if signing_time is not None else self._clock())
+        end = moment + timedelta(seconds=seconds)
+        limit = self._credentials.expires_at
+        if limit is not None and limit < end:
+            # X-Amz-Expires counts whole seconds, so what is left is rounded down: a URL never outlives its credentials.
+            left = int((limit - moment).total_seconds())
+            if left < MIN_EXPIRES or self._short_credentials == "raise":
+                ending = f"{limit.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+                raise CredentialsError(f"the credentials end at {ending}, {seconds} seconds after {amz_date(moment)} were asked for")
+            seconds, end = left, moment + timedelta(seconds=left)
+        timestamp = amz_date(moment)
+        return _Validity(timestamp, CredentialScope(timestamp[:8], self._options.region), seconds, end)
+
+
+def _seconds(expires_in: object) -> int:
+    seconds = expires_in.total_seconds() if isinstance(expires_in, timedelta) else expires_in
+    whole = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds == seconds // 1
+    if not whole or not MIN_EXPIRES <= seconds <= MAX_EXPIRES:
+        expected = f"whole seconds from {MIN_EXPIRES} to {MAX_EXPIRES} (seven days), or a timedelta of that"
+        raise InvalidRequest(Problem("expires_in", expected, describe(expires_in)))
+    return int(seconds)
+
+
+def _moment(moment: object) -> datetime:
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        raise InvalidRequest(Problem("signing_time", "a datetime with a time zone", describe(moment)))
+    return moment.astimezone(UTC).replace(microsecond=0)
+
+
+def _bind_key(
+    operation: Operation, template: BoundRequest, key: object, params: Mapping[str, Any], argument: str
+) -> tuple[BoundRequest, list[Problem]]:
+    """`template` with this key in place, or what is wrong with the key."""
+    match key:
+        case str():
+            problems = key_problems(key, argument)
+            query = template.query
+        case S3Object(bucket=bucket) if bucket != template.bucket:
+            return template, [Problem(argument, "an object of the bucket that the call names", "one of another bucket")]
+        case S3Object(key=name, version_id=version):
+            problems = key_problems(name, argument)
+            if version is not None and not problems:
+                return bind(operation, {**key.to_params(), **params}), []
+            key, query = name, template.query
+        case _:
+            return template, [Problem(argument, "a str or an S3Object", describe(key))]
+    return BoundRequest(template.operation, template.method, template.bucket, key, template.body, query), problems
+
+
+def _form_problems(
+    bucket: object, key: object, fields: object, conditions: object, content_length_range: object
+) -> list[Problem]:
+    problems = []
+    if not isinstance(bucket, str) or not bucket:
+        problems.append(Problem("bucket", "a bucket name", describe(bucket)))
+    problems += key_problems(key, "key") if isinstance(key, str) else [Problem("key", "a str", describe(key))]
+    if isinstance(key, str) and (bad := text_problem(key)):
+        # A line break would end the field; S3 could not be told such a key by a form.
+        problems.append(Problem("key", *bad))
+    if isinstance(fields, Mapping):
+        for name, value in fields.items():
+            problems += _field_problems(name, value)
+    else:
+        problems.append(Problem("fields", "a mapping of field names to texts", describe(fields)))
+    if isinstance(conditions, Sequence) and not isinstance(conditions, str | bytes):
+        for index, condition in enumerate(conditions):
+            problems += _condition_problems(f"conditions[{index}]", condition)
+    else:
+        problems.append(Problem("conditions", "a list of conditions", describe(conditions)))
+    if content_length_range is not None and not _is_range(content_length_range):
+        problems.append(Problem("content_length_range", "(minimum, maximum) in bytes, 0 <= minimum <= maximum", "another value"))
+    return problems
+
+
+def _field_problems(name: object, value: object) -> list[Problem]:
+    argument = f"fields[{name!r}]"
+    if not isinstance(name, str) or not name or text_problem(name):
+        return [Problem("fields", "names that are texts without control characters", describe(name))]
+    if name.lower() in _OWN_FIELDS:
+        return [Problem(argument, "a field that the form does not fill in by itself", repr(name))]
+    if not isinstance(value, str):
+        return [Problem(argument, "a str", describe(value))]
+    return [Problem(argument, *bad)] if (bad := text_problem(value)) else []
+
+
+def _condition_problems(argument: str, condition: object) -> list[Problem]:
+    expected = '{"field": "value"}, ["eq" | "starts-with", "$field", "value"] or ["content-length-range", minimum, maximum]'
+    match condition:
+        case Mapping():
+            valid = bool(condition) and all(isinstance(part, str) for item in condition.items() for part in item)
+        case ["content-length-range", minimum, maximum]:
+            valid = _is_range((minimum, maximum))
+        case ["eq" | "starts-with", str(name), str()]:
+            valid = name.startswith("$") and len(name) > 1
+        case _:
+            valid = False
+    return [] if valid else [Problem(argument, expected, describe(condition))]
+
+
+def _is_range(value: object) -> bool:
+    match value:
+        case (int(minimum), int(maximum)) if not isinstance(minimum, bool) and not isinstance(maximum, bool):
+            return 0 <= minimum <= maximum
+        case _:
+            return False

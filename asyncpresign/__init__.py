@@ -9,40 +9,46 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .errors import (
-        AccessDenied,
-        Conflict,
-        CredentialsError,
-        IntegrityError,
-        InvalidRequest,
-        JournalError,
-        LocalFileError,
-        MissingExtra,
-        NetworkError,
-        NotFound,
-        PreconditionFailed,
-        PresignError,
-        Problem,
-        Redirected,
-        ResponseError,
-        ServerError,
-        SignatureMismatch,
-        SlowDown,
-        TransferError,
-        UnsafePathError,
-        UnsupportedRequest,
-        URLExpired,
-        VerificationError,
-    )
-    from .http.transport import Response
-    from .models import Credentials, PresignedPost, PresignedRequest, PresignedURLs, S3Object
-    from .signers.base import Adjustable, Signer
-    from .signers.offline import OfflineSigner
-    from .signers.presigner import Presigner
-    from .transfer.engine import Transfer
-    from .transfer.items import Download, FormUpload, TransferResult, Upload
-    from .transfer.policy import RetryPolicy
-    from .transfer.report import TransferReport
+    from .errors import AccessDenied as AccessDenied
+    from .errors import Conflict as Conflict
+    from .errors import CredentialsError as CredentialsError
+    from .errors import IntegrityError as IntegrityError
+    from .errors import InvalidRequest as InvalidRequest
+    from .errors import JournalError as JournalError
+    from .errors import LocalFileError as LocalFileError
+    from .errors import MissingExtra as MissingExtra
+    from .errors import NetworkError as NetworkError
+    from .errors import NotFound as NotFound
+    from .errors import PreconditionFailed as PreconditionFailed
+    from .errors import PresignError as PresignError
+    from .errors import Problem as Problem
+    from .errors import Redirected as Redirected
+    from .errors import ResponseError as ResponseError
+    from .errors import ServerError as ServerError
+    from .errors import SignatureMismatch as SignatureMismatch
+    from .errors import SlowDown as SlowDown
+    from .errors import TransferError as TransferError
+    from .errors import UnsafePathError as UnsafePathError
+    from .errors import UnsupportedRequest as UnsupportedRequest
+    from .errors import URLExpired as URLExpired
+    from .errors import VerificationError as VerificationError
+    from .http.transport import Response as Response
+    from .models import Credentials as Credentials
+    from .models import PresignedPost as PresignedPost
+    from .models import PresignedRequest as PresignedRequest
+    from .models import PresignedURLs as PresignedURLs
+    from .models import S3Object as S3Object
+    from .signers.base import Adjustable as Adjustable
+    from .signers.base import Signer as Signer
+    from .signers.offline import OfflineSigner as OfflineSigner
+    from .signers.presigner import Presigner as Presigner
+    from .transfer.items import Download as Download
+    from .transfer.items import FormUpload as FormUpload
+    from .transfer.items import TransferResult as TransferResult
+    from .transfer.items import Upload as Upload
+    from .transfer.policy import RetryPolicy as RetryPolicy
+    from .transfer.report import TransferReport as TransferReport
+    from .transfer.transfer import Transfer as Transfer
 
 _ERRORS = (
     "AccessDenied Conflict CredentialsError IntegrityError InvalidRequest JournalError LocalFileError MissingExtra "
@@ -56,19 +62,15 @@ _MODULES = {
     "signers.base": "Adjustable Signer",
     "signers.offline": "OfflineSigner",
     "signers.presigner": "Presigner",
-    "transfer.engine": "Transfer",
     "transfer.items": "Download FormUpload TransferResult Upload",
     "transfer.policy": "RetryPolicy",
     "transfer.report": "TransferReport",
+    "transfer.transfer": "Transfer",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 
-__all__ = [  # noqa: F822 (they are loaded on demand)
-    "__version__",
-]
-__all__ += sorted(_HOME)
-
 if not TYPE_CHECKING:
+    __all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604 (they are texts)
 
     def __getattr__(name):
         if name not in _HOME:

@@ -107,19 +107,35 @@ class TransferError(PresignError):
 
 
 class NetworkError(TransferError):
-    """No complete HTTP answer: refused, reset, cut short, stalled, or not resolvable."""
+    """No complete HTTP answer: refused, reset, cut short, stalled, or not resolvable. `permanent`: trying again is no cure."""
+
+    def __init__(self, message: str, *, request: str = "", attempts: int = 1, permanent: bool = False) -> None:
+        super().__init__(message, request=request, attempts=attempts)
+        self.permanent = permanent
 
 
 class ResponseError(TransferError):
-    """A complete answer that is not a success. `code` and `request_id` are S3's own, empty where it gave none."""
+    """A complete answer that is not a success. `code` and `request_id` are S3's own, empty where it gave none.
+
+    `retry_after` is how many seconds the server asked to be left alone, if it did.
+    """
 
     def __init__(
-        self, message: str, *, status: int = 0, code: str = "", request_id: str = "", request: str = "", attempts: int = 1
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        code: str = "",
+        request_id: str = "",
+        retry_after: float | None = None,
+        request: str = "",
+        attempts: int = 1,
     ) -> None:
         super().__init__(message, request=request, attempts=attempts)
         self.status = status
         self.code = code
         self.request_id = request_id
+        self.retry_after = retry_after
 
 
 class AccessDenied(ResponseError):
@@ -197,9 +213,8 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"did you mean {found[0]!r}?" if found else ""
 
 
-_LIVE = re.compile(
-    r"""(?ix) ( \b (?: x-amz-signature | x-amz-security-token | x-amz-credential | signature | awsaccesskeyid | policy ) = ) [^&\s"'<>]+ """
-)
+_GRANTS = "x-amz-signature|x-amz-security-token|x-amz-credential|signature|awsaccesskeyid|policy"
+_LIVE = re.compile(rf"(\b(?:{_GRANTS})=)[^&\s\"'<>]+", re.IGNORECASE)
 _USERINFO = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^/?#@\s]*@")
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import html
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, Self, SupportsIndex
+from typing import Any, Literal, Self, SupportsIndex, get_args
 
+from ._sigv4.signing import utc
 from .errors import CredentialsError, InvalidRequest, Problem, describe, redact
 
 BodyKind = Literal["none", "required", "optional"]
@@ -23,20 +24,50 @@ def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _versioned(data: Mapping[str, Any], cls: type) -> dict[str, Any]:
-    if data.get("v") != 1:
-        raise InvalidRequest(Problem("data", f"what {cls.__name__}.to_dict() returned ('v': 1)", describe(data.get("v"))))
-    return {name: value for name, value in data.items() if name != "v"}
-
-
-def _rebuild(cls: Any, data: Mapping[str, Any]) -> Any:
-    """An instance of `cls` from its `to_dict`. Raises `InvalidRequest` for anything else."""
-    arguments = _versioned(data, cls)
+def _moment(text: Any) -> datetime | None:
+    """What `_iso` wrote, or None."""
     try:
-        arguments["expires_at"] = datetime.fromisoformat(arguments["expires_at"])
-        return cls(**arguments)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidRequest(Problem("data", f"what {cls.__name__}.to_dict() returned", type(error).__name__)) from None
+        return utc(datetime.fromisoformat(text))
+    except (TypeError, ValueError):
+        return None
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(part, str) for item in value.items() for part in item)
+
+
+# What every field of every `to_dict` holds.
+_HOLDS: Mapping[str, Callable[[Any], bool]] = {
+    "v": lambda value: value == 1 and not isinstance(value, bool),
+    "method": _is_text,
+    "url": _is_text,
+    "urls": lambda value: isinstance(value, list) and all(map(_is_text, value)),
+    "headers": _is_texts,
+    "fields": _is_texts,
+    "expires_at": lambda value: _moment(value) is not None,
+    "operation": lambda value: value is None or _is_text(value),
+    "body": lambda value: value in get_args(BodyKind),
+}
+
+
+def _rebuild(cls: Any, data: Any, names: str) -> Any:
+    """An instance of `cls` from its `to_dict`, which has `names`. Raises `InvalidRequest` for anything else."""
+    wanted = {"v", *names.split()}
+    if not isinstance(data, Mapping) or set(data) != wanted:
+        raise InvalidRequest(Problem("data", f"what {cls.__name__}.to_dict() returned", describe(data)))
+    problems = [
+        Problem(f"data[{name!r}]", f"what {cls.__name__}.to_dict() returned", describe(data[name]))
+        for name in sorted(wanted)
+        if not _HOLDS[name](data[name])
+    ]
+    if problems:
+        raise InvalidRequest(*problems)
+    copies = {name: dict(value) if isinstance(value, Mapping) else value for name, value in data.items() if name != "v"}
+    return cls(**{**copies, "expires_at": _moment(data["expires_at"])})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -59,12 +90,16 @@ class Credentials:
             for name, value in {**required, **optional}.items()
             if not isinstance(value, str) or not value
         ]
-        # An access key is named in every URL; its alphabet keeps it from being anything but itself there.
-        if not problems and ("/" in self.access_key_id or not self.access_key_id.isprintable()):
-            problems.append(Problem("access_key_id", "an access key id, without '/' and control characters", "another text"))
-        end = self.expires_at
-        if end is not None and (not isinstance(end, datetime) or end.tzinfo is None):
-            problems.append(Problem("expires_at", "a datetime with a time zone", describe(end)))
+        problems += [
+            Problem(name, "a text without line breaks and other control characters", "another text")
+            for name, value in {**required, **optional}.items()
+            if isinstance(value, str) and not value.isprintable()
+        ]
+        # An access key is named in every URL, where a slash ends it.
+        if isinstance(self.access_key_id, str) and "/" in self.access_key_id:
+            problems.append(Problem("access_key_id", "an access key id, without '/'", "another text"))
+        if self.expires_at is not None and utc(self.expires_at) is None:
+            problems.append(Problem("expires_at", "a datetime with a time zone", describe(self.expires_at)))
         if problems:
             raise InvalidRequest(*problems)
 
@@ -73,18 +108,20 @@ class Credentials:
         """What `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN` of `environ` (the process's) say.
 
         `AWS_CREDENTIAL_EXPIRATION` (ISO 8601), which some tools export, becomes `expires_at`. Raises `CredentialsError`
-        when a required variable is missing or the expiration cannot be read.
+        when a required variable is missing or one of them cannot be what it is called.
         """
         variables = os.environ if environ is None else environ
         names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
         if missing := [name for name in names if not variables.get(name)]:
             raise CredentialsError(f"no credentials in the environment: {' and '.join(missing)} not set")
         expiration = variables.get("AWS_CREDENTIAL_EXPIRATION")
+        expires_at = _moment(expiration) if expiration else None
+        if expiration and expires_at is None:
+            raise CredentialsError("AWS_CREDENTIAL_EXPIRATION is not an ISO 8601 time with a zone")
         try:
-            expires_at = datetime.fromisoformat(expiration) if expiration else None
             return cls(variables[names[0]], variables[names[1]], variables.get("AWS_SESSION_TOKEN") or None, expires_at)
-        except ValueError:
-            raise CredentialsError("AWS_CREDENTIAL_EXPIRATION is not an ISO 8601 time with a zone") from None
+        except InvalidRequest as error:
+            raise CredentialsError(f"the environment's credentials cannot be used: {error}") from None
 
     def __repr__(self) -> str:
         token = ", session_token=..." if self.session_token else ""
@@ -103,8 +140,8 @@ class S3Object:
     @classmethod
     def parse(cls, uri: str) -> Self:
         """`s3://bucket/key`, the key taken as it stands (nothing is decoded). Raises `InvalidRequest` for anything else."""
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        if not uri.startswith("s3://") or not bucket or not key:
+        bucket, _, key = uri.removeprefix("s3://").partition("/") if isinstance(uri, str) else ("", "", "")
+        if not bucket or not key or not uri.startswith("s3://"):
             raise InvalidRequest(Problem("uri", "s3://bucket/key", describe(uri)))
         return cls(bucket, key)
 
@@ -133,7 +170,8 @@ class PresignedRequest:
     body: BodyKind = "none"
 
     def __repr__(self) -> str:
-        return f"PresignedRequest({self.method} {redact(self.url)}, headers={sorted(self.headers)}, expires_at={_iso(self.expires_at)})"
+        names, end = sorted(self.headers), _iso(self.expires_at)
+        return f"PresignedRequest({self.method} {redact(self.url)}, headers={names}, expires_at={end})"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; holds the live URL."""
@@ -150,7 +188,7 @@ class PresignedRequest:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """What `to_dict` returned. Raises `InvalidRequest` for anything else."""
-        request: Self = _rebuild(cls, data)
+        request: Self = _rebuild(cls, data, "method url headers expires_at operation body")
         return request
 
     def curl(self, *, file: str | None = None) -> str:
@@ -174,7 +212,7 @@ class PresignedURLs(list[str]):
     method: str
     expires_at: datetime
 
-    def __init__(self, urls: Iterable[str] = (), *, method: str = "GET", expires_at: datetime = datetime.max.replace(tzinfo=UTC)):
+    def __init__(self, urls: Iterable[str] = (), *, method: str, expires_at: datetime) -> None:
         super().__init__(urls)
         self.method = method
         self.expires_at = expires_at
@@ -192,7 +230,7 @@ class PresignedURLs(list[str]):
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """What `to_dict` returned. Raises `InvalidRequest` for anything else."""
-        urls: Self = _rebuild(cls, data)
+        urls: Self = _rebuild(cls, data, "urls method expires_at")
         return urls
 
 
@@ -218,7 +256,7 @@ class PresignedPost:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """What `to_dict` returned. Raises `InvalidRequest` for anything else."""
-        post: Self = _rebuild(cls, data)
+        post: Self = _rebuild(cls, data, "url fields expires_at")
         return post
 
     def curl(self, file: str) -> str:

@@ -55,7 +55,9 @@ def rows(model: Mapping[str, Any], operation: str) -> Iterator[str]:
             continue
         flags = "!" if name in required else ""
         implied = f" ={IMPLIED[name]}" if name in IMPLIED else ""
-        parameters.append(f"{name}{flags} {PLACES[member['location']]} {member['locationName']} {kind(name, member, shape)}{implied}")
+        parameters.append(
+            f"{name}{flags} {PLACES[member['location']]} {member['locationName']} {kind(name, member, shape)}{implied}"
+        )
     yield f"{http['method']} {http['requestUri']} {body}"
     yield from parameters
 

@@ -46,7 +46,8 @@ def _flatten(body: bytes) -> tuple[str, dict[str, str]]:
     def refuse(*_: object) -> None:
         raise _Refused
 
-    parser = expat.ParserCreate()
+    # S3 speaks UTF-8; a declared encoding would otherwise choose any codec of Python's.
+    parser = expat.ParserCreate("utf-8")
     parser.StartElementHandler, parser.CharacterDataHandler, parser.EndElementHandler = start, text, end
     parser.StartDoctypeDeclHandler = refuse
     parser.EntityDeclHandler = refuse
@@ -58,7 +59,7 @@ def parse_error(body: bytes) -> ErrorDocument | None:
     """The error in `body`, or None when it holds none: another document, HTML of a proxy, cut short, empty."""
     try:
         root, texts = _flatten(body)
-    except (expat.ExpatError, _Refused, ValueError):
+    except (expat.ExpatError, _Refused):
         return None
     if root != "Error":
         return None

@@ -16,7 +16,7 @@ from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
 from .._sigv4.canonical import uri_encode
-from ..errors import InvalidRequest, Problem, UnsupportedRequest, describe, nearest
+from ..errors import Problem, UnsupportedRequest, describe, nearest
 
 ADDRESSING_STYLES = ("auto", "virtual", "path")
 
@@ -33,7 +33,11 @@ PARTITIONS = (
 
 _HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 _BUCKET_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
-_AUTHORITY = re.compile(r"[A-Za-z0-9.:_\[\]-]+")
+# RFC 3986 without what would move a signature: user, query, fragment, a port in a second spelling.
+_URL = re.compile(
+    r"""(?ix) https?:// (?: [a-z0-9._-]+ | \[[0-9a-f:.]+\] ) (?: :[1-9][0-9]{0,4} )?
+    (?: / (?: [a-z0-9/._~!$&'()*+,;=:@-] | %[0-9a-f]{2} )* )?"""
+)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -71,10 +75,14 @@ def option_problems(options: EndpointOptions) -> list[Problem]:
     elif not isinstance(region, str) or not _HOST_LABEL.fullmatch(region):
         problems.append(Problem("region", "an AWS region such as 'eu-central-1'", describe(region)))
     elif region == "aws-global":
-        problems.append(Problem("region", "a real region: the global endpoint redirects, which breaks signatures", "'aws-global'"))
+        expected = "a real region: the global endpoint redirects, which breaks signatures"
+        problems.append(Problem("region", expected, "'aws-global'"))
     if options.addressing_style not in ADDRESSING_STYLES:
         style = str(options.addressing_style)
-        problems.append(Problem("addressing_style", "'auto', 'virtual' or 'path'", repr(style), nearest(style, ADDRESSING_STYLES)))
+        suggestion = nearest(style, ADDRESSING_STYLES)
+        problems.append(
+            Problem("addressing_style", "'auto', 'virtual' or 'path'", describe(options.addressing_style), suggestion)
+        )
     if options.endpoint_url is not None:
         problems += _url_problems(options.endpoint_url)
     return problems
@@ -83,20 +91,17 @@ def option_problems(options: EndpointOptions) -> list[Problem]:
 def _url_problems(url: object) -> list[Problem]:
     expected = "http(s)://host[:port][/base/path] without user, query and fragment"
     try:
-        parts = urlsplit(url) if isinstance(url, str) else SplitResult("", "", "", "", "")
-        valid = parts.scheme in _DEFAULT_PORTS and bool(parts.hostname) and parts.port != 0
-    except ValueError:
+        valid = isinstance(url, str) and bool(_URL.fullmatch(url)) and urlsplit(url).port != 0
+    except ValueError:  # a port over 65535, brackets around what is no address
         valid = False
-    if not valid or parts.query or parts.fragment or "@" in parts.netloc or not _AUTHORITY.fullmatch(parts.netloc):
-        return [Problem("endpoint_url", expected, describe(url))]
-    return []
+    return [] if valid else [Problem("endpoint_url", expected, describe(url))]
 
 
 @lru_cache(maxsize=1024)
 def resolve(options: EndpointOptions, bucket: str | None) -> Endpoint:
-    """Where `bucket` (None: the account) is. `options` hold no problem.
+    """Where `bucket` (None: the account) is. Neither `options` nor the name hold a problem.
 
-    Raises `UnsupportedRequest` for an ARN and `InvalidRequest` for a bucket name that no path can hold.
+    Raises `UnsupportedRequest` for an ARN.
     """
     if options.endpoint_url is None:
         suffix = next(suffix for prefix, suffix in PARTITIONS if options.region.startswith(prefix))
@@ -108,8 +113,6 @@ def resolve(options: EndpointOptions, bucket: str | None) -> Endpoint:
         return _endpoint(parts, parts.netloc, f"{base}/")
     if bucket.startswith("arn:"):
         raise UnsupportedRequest("bucket: access points and other ARNs cannot be signed by this version; name a bucket")
-    if "/" in bucket or not bucket.isprintable() or not bucket.strip("."):
-        raise InvalidRequest(Problem("bucket", "a bucket name", describe(bucket)))
     if _is_virtual(options, parts, bucket):
         return _endpoint(parts, f"{bucket}.{parts.netloc}", f"{base}/")
     return _endpoint(parts, parts.netloc, f"{base}/{uri_encode(bucket)}")

@@ -13,15 +13,25 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
 from typing import Any, NamedTuple
 
-from ..errors import InvalidRequest, Problem, describe, nearest
+from .._sigv4.signing import utc
+from ..errors import InvalidRequest, Problem, describe, nearest, redact
 from ._operations_table import NAMES, TABLE, OperationName
 
-__all__ = ["Body", "BoundRequest", "Operation", "OperationName", "bind", "key_problems", "lookup", "text_problem"]
+__all__ = [
+    "Body",
+    "BoundRequest",
+    "Operation",
+    "OperationName",
+    "bind",
+    "bucket_problems",
+    "key_problems",
+    "lookup",
+    "text_problem",
+]
 
 MAX_KEY_BYTES = 1024
 """https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
@@ -70,7 +80,6 @@ class BoundRequest:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-@cache
 def lookup(name: str) -> Operation:
     """The operation called `name` ("get_object" or "GetObject").
 
@@ -80,7 +89,13 @@ def lookup(name: str) -> Operation:
         raise InvalidRequest(Problem("operation", "the name of an S3 operation", describe(name)))
     canonical = NAMES.get(name, name)
     if canonical not in TABLE:
-        raise InvalidRequest(Problem("operation", "the name of an S3 operation", repr(name), nearest(name, (*NAMES, *TABLE))))
+        suggestion = nearest(name, (*NAMES, *TABLE))
+        raise InvalidRequest(Problem("operation", "the name of an S3 operation", redact(repr(name)), suggestion))
+    return _read(canonical)
+
+
+@cache
+def _read(canonical: str) -> Operation:
     head, *rows = TABLE[canonical].splitlines()
     method, uri, body = head.split(" ")
     path, _, static = uri.partition("?")
@@ -103,22 +118,26 @@ def bind(name: str, params: Mapping[str, Any]) -> BoundRequest:
     operation = lookup(name)
     if not isinstance(params, Mapping):
         raise InvalidRequest(Problem("params", "a mapping of parameter names to values", describe(params)))
+    known = operation.parameters
     problems = [
-        Problem(f"params[{given!r}]", f"a parameter of {operation.name}", repr(given), nearest(given, operation.parameters))
+        Problem(f"params[{given!r}]", f"a parameter of {operation.name}", repr(given), nearest(str(given), known))
         for given in params
-        if given not in operation.parameters
+        if given not in known
     ]
     problems += [
         Problem(f"params[{parameter.name!r}]", f"a value, which {operation.name} requires", "nothing")
-        for parameter in operation.parameters.values()
+        for parameter in known.values()
         if parameter.required and parameter.place != "body" and params.get(parameter.name) is None
     ]
     paths: dict[str, str] = {}
-    query, headers = list(operation.static_query), {}
+    query = list(operation.static_query)
+    headers: dict[str, str] = {}
     for given, value in _with_implied(operation, params):
-        parameter = operation.parameters.get(given)
+        parameter = known.get(given)
         if parameter is None or parameter.place == "body" or value is None:
             continue
+        if parameter.kind == "sse-c-key" and params.get(f"{given}MD5") is not None:
+            parameter = parameter._replace(kind="string")  # whoever gives the digest has encoded the key already
         wire, problem = _encode(parameter, value)
         if problem:
             problems.append(problem)
@@ -127,13 +146,10 @@ def bind(name: str, params: Mapping[str, Any]) -> BoundRequest:
             problems += _path_problems(parameter, wire[0][1])
         elif parameter.place == "query":
             query += wire
+            problems += [Problem(f"params[{given!r}]", *bad) for _, text in wire if (bad := _utf8_problem(text))]
         else:
             headers.update(wire)
-    problems += [
-        Problem(f"the value of header {name}", *bad)
-        for name, value in headers.items()
-        if (bad := text_problem(value))
-    ]
+            problems += [Problem(f"params[{given!r}]", *bad) for _, text in wire if (bad := text_problem(text))]
     if problems:
         raise InvalidRequest(*problems)
     return BoundRequest(operation.name, operation.method, paths.get("Bucket"), paths.get("Key"), operation.body, query, headers)
@@ -157,7 +173,16 @@ def _path_problems(parameter: Parameter, value: str) -> list[Problem]:
     argument = f"params[{parameter.name!r}]"
     if parameter.wire == "Key":
         return key_problems(value, argument)
-    return [] if value else [Problem(argument, "a text that is not empty", "an empty str")]
+    return bucket_problems(value, argument)
+
+
+def bucket_problems(bucket: str, argument: str) -> list[Problem]:
+    """Why no path could name `bucket`; nothing for an ARN, which is another kind of name."""
+    if bucket.startswith("arn:"):
+        return []
+    if "/" in bucket or not bucket.isprintable() or not bucket.strip("."):
+        return [Problem(argument, "a bucket name", describe(bucket))]
+    return []
 
 
 def key_problems(key: str, argument: str) -> list[Problem]:
@@ -180,6 +205,10 @@ def text_problem(value: str) -> tuple[str, str] | None:
     """(expected, got) when `value` cannot travel in a header or a form field, which a line break would end."""
     if _CONTROL.search(value):
         return ("text without control characters", "a str with a control character")
+    return _utf8_problem(value)
+
+
+def _utf8_problem(value: str) -> tuple[str, str] | None:
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -208,18 +237,14 @@ def _boolean(wire: str, value: Any) -> _Encoded:
     return [(wire, str(value).lower())] if isinstance(value, bool) else None
 
 
-def _utc(value: Any) -> datetime | None:
-    return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo is not None else None
-
-
 def _rfc822(wire: str, value: Any) -> _Encoded:
-    if (moment := _utc(value)) is None:
+    if (moment := utc(value)) is None:
         return None
     return [(wire, f"{_DAYS[moment.weekday()]}, {moment:%d} {_MONTHS[moment.month - 1]} {moment:%Y %H:%M:%S} GMT")]
 
 
 def _iso8601(wire: str, value: Any) -> _Encoded:
-    return [(wire, f"{moment:%Y-%m-%dT%H:%M:%SZ}")] if (moment := _utc(value)) is not None else None
+    return [(wire, f"{moment:%Y-%m-%dT%H:%M:%SZ}")] if (moment := utc(value)) is not None else None
 
 
 def _list(wire: str, value: Any) -> _Encoded:
@@ -232,6 +257,8 @@ def _list(wire: str, value: Any) -> _Encoded:
 
 def _map(prefix: str, value: Any) -> _Encoded:
     if not isinstance(value, Mapping):
+        return None
+    if len({str(name).lower() for name in value}) < len(value):
         return None
     for name, text in value.items():
         # Clients disagree on the bytes of a header that is not ASCII, so a signature over one would not hold.
@@ -255,6 +282,6 @@ _KINDS: Mapping[str, tuple[str, Callable[[str, Any], _Encoded]]] = {
     "rfc822": ("a datetime with a time zone", _rfc822),
     "iso8601": ("a datetime with a time zone", _iso8601),
     "list": ("a list of str", _list),
-    "map": ("a dict of header tokens to ASCII texts", _map),
+    "map": ("a dict of header tokens, different in more than case, to ASCII texts", _map),
     "sse-c-key": ("the key, as str or bytes", _sse_c_key),
 }

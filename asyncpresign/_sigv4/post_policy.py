@@ -68,7 +68,8 @@ def sign_form(
     stated += [{name: value} for name, value in fields.items() if needs_condition(name) and name.lower() not in covered]
     implied = ({"bucket": bucket}, key_condition(key), *({name: value} for name, value in proof.items()))
     stated += [condition for condition in implied if condition not in stated]
-    document = json.dumps({"expiration": expiration, "conditions": stated})
+    plain = [dict(condition) if isinstance(condition, Mapping) else list(condition) for condition in stated]
+    document = json.dumps({"expiration": expiration, "conditions": plain})
     policy = base64.b64encode(document.encode()).decode()
     signed = signature(signing_key(secret_access_key, scope), policy)
     return {**fields, "key": key, **proof, "policy": policy, "x-amz-signature": signed}

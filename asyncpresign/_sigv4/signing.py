@@ -26,6 +26,16 @@ class CredentialScope:
         return f"{self.date}/{self.region}/{self.service}/aws4_request"
 
 
+def utc(value: object) -> datetime | None:
+    """`value` in UTC when it is a moment: a datetime with a time zone that the calendar of UTC can hold."""
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        return None
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        return None
+
+
 def amz_date(moment: datetime) -> str:
     """`moment`, which is aware, as `X-Amz-Date` spells it: YYYYMMDD'T'HHMMSS'Z' in UTC, fractions of a second dropped."""
     return f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}"

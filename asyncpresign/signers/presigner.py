@@ -15,10 +15,10 @@ from itertools import islice
 from typing import Any, Literal
 
 from .._s3.endpoints import Endpoint, EndpointOptions, option_problems, resolve
-from .._s3.operations import BoundRequest, bind, key_problems, text_problem
+from .._s3.operations import BoundRequest, bind, bucket_problems, key_problems, text_problem
 from .._sigv4.post_policy import Condition, sign_form
 from .._sigv4.presign import MAX_EXPIRES, MIN_EXPIRES, presign_url
-from .._sigv4.signing import CredentialScope, amz_date
+from .._sigv4.signing import CredentialScope, amz_date, utc
 from ..errors import CredentialsError, InvalidRequest, Problem, UnsupportedRequest, describe, nearest
 from ..models import Credentials, PresignedPost, PresignedRequest, PresignedURLs, S3Object
 from .base import Operation, Seconds
@@ -29,6 +29,8 @@ Clock = Callable[[], datetime]
 BATCH = 64
 
 _METHOD = re.compile(r"[A-Z]+")
+# Years of four digits, in which the longest life ends too.
+_FIRST, _LAST = datetime(1000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 _OWN_FIELDS = frozenset(
     {
         "bucket",
@@ -83,6 +85,8 @@ class Presigner:
             problems.append(Problem("credentials", "asyncpresign.Credentials", describe(credentials)))
         if short_credentials not in ("clamp", "raise"):
             problems.append(Problem("short_credentials", "'clamp' or 'raise'", describe(short_credentials)))
+        if clock is not None and not callable(clock):
+            problems.append(Problem("clock", "a function that returns the time, aware", describe(clock)))
         if problems:
             raise InvalidRequest(*problems)
         self._credentials = credentials
@@ -109,11 +113,9 @@ class Presigner:
         (1..604800) or a `timedelta`; `signing_time` (aware) stands for now. `http_method` replaces the operation's own.
         Raises `InvalidRequest`, `UnsupportedRequest`, or `CredentialsError` when the credentials end too early.
         """
+        problems = [*_life_problems(expires_in, signing_time), *_method_problems(http_method)]
+        bound = _bind(operation, {} if params is None else params, problems)
         validity = self._validity(expires_in, signing_time)
-        bound = bind(operation, params or {})
-        if http_method is not None and not (isinstance(http_method, str) and _METHOD.fullmatch(http_method)):
-            suggestion = nearest(str(http_method).upper(), ("GET", "PUT", "POST", "HEAD", "DELETE"))
-            raise InvalidRequest(Problem("http_method", "an HTTP method in capitals", describe(http_method), suggestion))
         method = http_method or bound.method
         endpoint = resolve(self._options, bound.bucket)
         url = self._url(endpoint, method, bound.key, bound.query, bound.headers, validity)
@@ -148,15 +150,16 @@ class Presigner:
         expires_in: Seconds = 3600,
     ) -> tuple[PresignedURLs, Iterator[list[str]]]:
         """The empty result of `presign_urls`, and the batches to fill it with: an event loop breathes in between."""
-        if isinstance(keys, str | bytes | S3Object):
-            raise InvalidRequest(Problem("keys", "an iterable of keys", describe(keys), "put it into a list"))
+        shared = {} if params is None else params
+        problems = [*_keys_problems(keys), *_life_problems(expires_in, None), *_shared_problems(shared)]
+        named = {**shared, "Bucket": bucket, "Key": "-"} if isinstance(shared, Mapping) else shared
+        template = _bind(operation, named, problems)
         validity = self._validity(expires_in, None)
-        template = bind(operation, {"Bucket": bucket, "Key": "-", **(params or {})})
         if template.headers:
-            named = ", ".join(sorted(template.headers))
-            raise UnsupportedRequest(f"params: {named} must be sent as headers, which a list of URLs cannot say; use presign")
+            wanted = ", ".join(sorted(template.headers))
+            raise UnsupportedRequest(f"params: {wanted} must be sent as headers, which a list of URLs cannot say; use presign")
         urls = PresignedURLs(method=template.method, expires_at=validity.expires_at)
-        return urls, self._sign_batches(operation, template, keys, params or {}, validity)
+        return urls, self._sign_batches(operation, template, keys, shared, validity)
 
     def _sign_batches(
         self,
@@ -198,8 +201,10 @@ class Presigner:
         `["content-length-range", minimum, maximum]`, in bytes, for which `content_length_range` is the short form.
         Raises `InvalidRequest`, `UnsupportedRequest`, or `CredentialsError` when the credentials end too early.
         """
-        fields, stated = fields or {}, conditions or ()
+        fields = {} if fields is None else fields
+        stated = () if conditions is None else conditions
         problems = _form_problems(bucket, key, fields, stated, content_length_range)
+        problems += _life_problems(expires_in, signing_time)
         if problems:
             raise InvalidRequest(*problems)
         validity = self._validity(expires_in, signing_time)
@@ -245,8 +250,12 @@ class Presigner:
         )
 
     def _validity(self, expires_in: Seconds, signing_time: datetime | None) -> _Validity:
-        seconds = _seconds(expires_in)
-        moment = _moment(signing_time if signing_time is not None else self._clock())
+        """`expires_in` and `signing_time` hold no problem; what the clock says is looked at here."""
+        seconds = int(expires_in.total_seconds() if isinstance(expires_in, timedelta) else expires_in)
+        given = self._clock() if signing_time is None else signing_time
+        if problems := _moment_problems("clock", given):
+            raise InvalidRequest(*problems)
+        moment = given.astimezone(UTC).replace(microsecond=0)
         end = moment + timedelta(seconds=seconds)
         limit = self._credentials.expires_at
         if limit is not None and limit < end:
@@ -254,25 +263,59 @@ class Presigner:
             left = int((limit - moment).total_seconds())
             if left < MIN_EXPIRES or self._short_credentials == "raise":
                 ending = f"{limit.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-                raise CredentialsError(f"the credentials end at {ending}, {seconds} seconds after {amz_date(moment)} were asked for")
+                asked = f"{seconds} seconds from {amz_date(moment)} were asked for"
+                raise CredentialsError(f"the credentials end at {ending}, and {asked}")
             seconds, end = left, moment + timedelta(seconds=left)
         timestamp = amz_date(moment)
         return _Validity(timestamp, CredentialScope(timestamp[:8], self._options.region), seconds, end)
 
 
-def _seconds(expires_in: object) -> int:
+def _bind(operation: Operation, params: Mapping[str, Any], problems: list[Problem]) -> BoundRequest:
+    """`bind`, whose problems are raised together with those that the rest of the call has."""
+    try:
+        bound = bind(operation, params)
+    except InvalidRequest as error:
+        raise InvalidRequest(*error.problems, *problems) from None
+    if problems:
+        raise InvalidRequest(*problems)
+    return bound
+
+
+def _method_problems(http_method: object) -> list[Problem]:
+    if http_method is None or (isinstance(http_method, str) and _METHOD.fullmatch(http_method)):
+        return []
+    suggestion = nearest(str(http_method).upper(), ("GET", "PUT", "POST", "HEAD", "DELETE"))
+    return [Problem("http_method", "an HTTP method in capitals", describe(http_method), suggestion)]
+
+
+def _life_problems(expires_in: object, signing_time: object) -> list[Problem]:
     seconds = expires_in.total_seconds() if isinstance(expires_in, timedelta) else expires_in
-    whole = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds == seconds // 1
-    if not whole or not MIN_EXPIRES <= seconds <= MAX_EXPIRES:
+    right = isinstance(seconds, int | float) and MIN_EXPIRES <= seconds <= MAX_EXPIRES and seconds == int(seconds)
+    problems = []
+    if not right or isinstance(seconds, bool):
         expected = f"whole seconds from {MIN_EXPIRES} to {MAX_EXPIRES} (seven days), or a timedelta of that"
-        raise InvalidRequest(Problem("expires_in", expected, describe(expires_in)))
-    return int(seconds)
+        problems.append(Problem("expires_in", expected, describe(expires_in)))
+    return problems + ([] if signing_time is None else _moment_problems("signing_time", signing_time))
 
 
-def _moment(moment: object) -> datetime:
-    if not isinstance(moment, datetime) or moment.tzinfo is None:
-        raise InvalidRequest(Problem("signing_time", "a datetime with a time zone", describe(moment)))
-    return moment.astimezone(UTC).replace(microsecond=0)
+def _moment_problems(argument: str, value: object) -> list[Problem]:
+    moment = utc(value)
+    if moment is not None and _FIRST <= moment <= _LAST:
+        return []
+    return [Problem(argument, f"a datetime with a time zone, of the years {_FIRST.year} to {_LAST.year}", describe(value))]
+
+
+def _keys_problems(keys: object) -> list[Problem]:
+    if isinstance(keys, str | bytes | S3Object):
+        return [Problem("keys", "an iterable of keys", describe(keys), "put it into a list")]
+    return [] if isinstance(keys, Iterable) else [Problem("keys", "an iterable of keys", describe(keys))]
+
+
+def _shared_problems(params: object) -> list[Problem]:
+    """What a call that names bucket and keys by itself cannot say once more."""
+    twice = [name for name in ("Bucket", "Key") if name in params] if isinstance(params, Mapping) else []
+    expected = "parameters beside Bucket and Key, which bucket= and keys= are"
+    return [Problem(f"params[{name!r}]", expected, name) for name in twice]
 
 
 def _bind_key(
@@ -285,26 +328,30 @@ def _bind_key(
             query = template.query
         case S3Object(bucket=bucket) if bucket != template.bucket:
             return template, [Problem(argument, "an object of the bucket that the call names", "one of another bucket")]
-        case S3Object(key=name, version_id=version):
+        case S3Object(key=str(name), version_id=version):
             problems = key_problems(name, argument)
             if version is not None and not problems:
-                return bind(operation, {**key.to_params(), **params}), []
+                return _bind_version(operation, template, {**params, **key.to_params()}, argument)
             key, query = name, template.query
         case _:
             return template, [Problem(argument, "a str or an S3Object", describe(key))]
     return BoundRequest(template.operation, template.method, template.bucket, key, template.body, query), problems
 
 
+def _bind_version(
+    operation: Operation, template: BoundRequest, params: Mapping[str, Any], argument: str
+) -> tuple[BoundRequest, list[Problem]]:
+    try:
+        return bind(operation, params), []
+    except InvalidRequest as error:
+        return template, [Problem(argument, problem.expected, problem.got, problem.suggestion) for problem in error.problems]
+
+
 def _form_problems(
     bucket: object, key: object, fields: object, conditions: object, content_length_range: object
 ) -> list[Problem]:
-    problems = []
-    if not isinstance(bucket, str) or not bucket:
-        problems.append(Problem("bucket", "a bucket name", describe(bucket)))
-    problems += key_problems(key, "key") if isinstance(key, str) else [Problem("key", "a str", describe(key))]
-    if isinstance(key, str) and (bad := text_problem(key)):
-        # A line break would end the field; S3 could not be told such a key by a form.
-        problems.append(Problem("key", *bad))
+    problems = bucket_problems(bucket, "bucket") if isinstance(bucket, str) else [Problem("bucket", "a str", describe(bucket))]
+    problems += _form_key_problems(key)
     if isinstance(fields, Mapping):
         for name, value in fields.items():
             problems += _field_problems(name, value)
@@ -316,8 +363,18 @@ def _form_problems(
     else:
         problems.append(Problem("conditions", "a list of conditions", describe(conditions)))
     if content_length_range is not None and not _is_range(content_length_range):
-        problems.append(Problem("content_length_range", "(minimum, maximum) in bytes, 0 <= minimum <= maximum", "another value"))
+        expected = "(minimum, maximum) in bytes, 0 <= minimum <= maximum"
+        problems.append(Problem("content_length_range", expected, describe(content_length_range)))
     return problems
+
+
+def _form_key_problems(key: object) -> list[Problem]:
+    if not isinstance(key, str):
+        return [Problem("key", "a str", describe(key))]
+    if problems := key_problems(key, "key"):
+        return problems
+    # A line break would end the field; S3 could not be told such a key by a form.
+    return [Problem("key", *bad)] if (bad := text_problem(key)) else []
 
 
 def _field_problems(name: object, value: object) -> list[Problem]:

@@ -1,0 +1,171 @@
+"""The `Transport` over aiohttp: the only place that imports aiohttp's client.
+
+aiohttp's defaults serve web pages, not signatures: it re-quotes URLs, adds headers, decompresses, stores cookies,
+follows redirects and ends everything after five minutes. All of that is off here. Foreign exceptions become
+`NetworkError`, unchained, because their texts can hold a URL.
+"""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from yarl import URL
+
+from ..errors import InvalidRequest, NetworkError, PresignError, Problem, describe, redact
+from .transport import Answer, Request, RequestBody
+
+# Seconds to connect (name, TCP, TLS), and without a byte in either direction. There is no total: big objects take long.
+CONNECT_SECONDS = 30.0
+STALL_SECONDS = 60.0
+
+# Bytes aiohttp buffers before it stops reading from the socket; its own default halves the rate of large bodies.
+READ_BUFFER = 1 << 20
+
+_NO_AUTOMATIC_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+_FOREIGN = (aiohttp.ClientError, OSError, ValueError)
+_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=CONNECT_SECONDS, sock_read=STALL_SECONDS)
+
+
+class _Payload(aiohttp.Payload):
+    """A `RequestBody` as aiohttp wants it: of known length, so never chunked, which S3 refuses."""
+
+    def __init__(self, body: RequestBody) -> None:
+        super().__init__(body)
+        self._size = body.size
+        self.failure: Exception | None = None
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Send the body. A source that fails is remembered; a connection that fails is the answer's to report.
+
+        A server may refuse a body before it has read all of it. Its answer is worth more than the write error that
+        follows, so writing just stops, and reading finds the answer or the end of the connection.
+        """
+        chunks = self._value.chunks()
+        try:
+            async for chunk in chunks:
+                try:
+                    await writer.write(chunk)
+                except (OSError, aiohttp.ClientError):
+                    return
+        except Exception as error:
+            self.failure = error
+            raise
+        finally:
+            await chunks.aclose()
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        await self.write(writer)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        raise TypeError("a streamed body has no text")
+
+
+class _Answer:
+    """aiohttp's response as an `Answer`."""
+
+    def __init__(self, response: aiohttp.ClientResponse, request: Request) -> None:
+        self._content = response.content
+        self._request = request
+        self.status = response.status
+        headers: dict[str, str] = {}
+        for name, value in response.headers.items():
+            headers.setdefault(name.lower(), value)
+        self.headers: Mapping[str, str] = headers
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        while chunk := await self._next():
+            yield chunk
+
+    async def _next(self) -> bytes:
+        try:
+            return await self._content.readany()
+        except _FOREIGN as error:
+            raise _ours(error, self._request) from None
+
+
+class AiohttpTransport:
+    """A session of its own, or a borrowed one, which it never closes.
+
+    `ssl` is a context or False (no verification), `proxy` a URL, `trust_env` lets the environment name the proxy; they
+    belong to a session of its own. Raises `InvalidRequest` for a session that would add credentials to requests.
+    """
+
+    def __init__(
+        self,
+        *,
+        session: aiohttp.ClientSession | None = None,
+        ssl: ssl_module.SSLContext | bool | None = None,
+        proxy: str | None = None,
+        trust_env: bool = False,
+    ) -> None:
+        self._owned = session is None
+        if session is not None:
+            _check_borrowed(session, {"ssl": ssl is not None, "proxy": proxy is not None, "trust_env": trust_env})
+        self._session = session or aiohttp.ClientSession(
+            # The transfer bounds how much happens at once; a second bound here would only hide waiting.
+            connector=aiohttp.TCPConnector(limit=0, ssl=True if ssl is None else ssl),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=trust_env,
+            proxy=proxy,
+        )
+
+    @asynccontextmanager
+    async def send(self, request: Request) -> AsyncIterator[Answer]:
+        if self._session.closed:
+            raise InvalidRequest(Problem("session", "an open aiohttp.ClientSession", "a closed one"))
+        payload = _Payload(request.body) if request.body is not None else None
+        try:
+            response = await self._session.request(
+                request.method,
+                URL(request.url, encoded=True),
+                headers=request.headers,
+                data=payload,
+                allow_redirects=False,
+                auto_decompress=False,
+                skip_auto_headers=_NO_AUTOMATIC_HEADERS,
+                read_bufsize=READ_BUFFER,
+                raise_for_status=False,
+                timeout=_TIMEOUT,
+            )
+        except _FOREIGN as error:
+            if payload is not None and payload.failure is not None:
+                raise payload.failure from None
+            raise _ours(error, request) from None
+        try:
+            yield _Answer(response, request)
+        finally:
+            # Stops a body that is still being sent, and closes a connection that was not read to its end.
+            response.release()
+            with suppress(*_FOREIGN):
+                await response.wait_for_close()
+
+    async def aclose(self) -> None:
+        if self._owned:
+            await self._session.close()
+
+
+def _check_borrowed(session: aiohttp.ClientSession, given: Mapping[str, bool]) -> None:
+    problems = [
+        Problem(name, "nothing beside session=, which has its own", "a value") for name, is_given in given.items() if is_given
+    ]
+    if not isinstance(session, aiohttp.ClientSession):
+        raise InvalidRequest(Problem("session", "an aiohttp.ClientSession", describe(session)))
+    signed = [name for name in session.headers if name.lower() == "authorization" or name.lower().startswith("x-amz-")]
+    if session.auth is not None or signed:
+        problems.append(Problem("session", "a session that adds no credentials to requests: S3 refuses two", "one that does"))
+    if problems:
+        raise InvalidRequest(*problems)
+
+
+def _ours(error: Exception, request: Request) -> PresignError:
+    """The one place that turns aiohttp's errors into ours."""
+    if isinstance(error, ValueError) and not isinstance(error, OSError | ssl_module.CertificateError):
+        return InvalidRequest(Problem("url or headers", "what HTTP can carry", redact(f"{type(error).__name__}: {error}")))
+    # Trying again cures no certificate.
+    permanent = isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ServerFingerprintMismatch)
+    text = redact(str(error)) or "no further information"
+    return NetworkError(f"{type(error).__name__}: {text}", request=str(request), permanent=permanent)

@@ -1,0 +1,76 @@
+"""The seam between the transfer and whatever moves bytes over HTTP.
+
+A transport sends a request exactly as it is given and hands back the answer's head before its body. It decides
+nothing: it follows no redirect, retries nothing, decompresses nothing, adds no header but `Host` and
+`Content-Length`. What goes wrong is a `NetworkError` whose text is redacted; nothing foreign leaves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+
+
+class RequestBody(Protocol):
+    """Bytes to send: exactly `size` of them."""
+
+    @property
+    def size(self) -> int: ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes, in order, from the start; what it raises reaches the caller of the transport as it is."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Request:
+    """What goes on the wire. `url` is sent byte for byte; `headers` are all there are but `Host` and `Content-Length`."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: RequestBody | None = None
+
+    def __str__(self) -> str:
+        """Method and address, without the query, which holds the signature."""
+        parts = urlsplit(self.url)
+        return f"{self.method} {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    __repr__ = __str__
+
+
+class Answer(Protocol):
+    """The head of an answer, and its body as it comes."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Names in lower case; of a header that came twice, the first."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body, in pieces of any size. A body shorter than its `Content-Length` is a `NetworkError`."""
+
+
+class Transport(Protocol):
+    """Sends requests. Leaving `send`'s context before the body is read gives the connection up, never blocks."""
+
+    def send(self, request: Request) -> AbstractAsyncContextManager[Answer]: ...
+
+    async def aclose(self) -> None:
+        """Close what the transport opened, and nothing else."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Response:
+    """A whole answer: `headers` have lower-case names, `body` is as it came (never decompressed)."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"Response({self.status}, {len(self.body)} bytes)"

@@ -1,0 +1,121 @@
+"""What a transfer is asked to do, and what it says it did: values, whose reprs hold no live signature."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .._sigv4.post_policy import Condition
+from ..errors import PresignError, describe, redact
+from ..models import PresignedPost, PresignedRequest, S3Object
+
+Source = str | os.PathLike[str] | bytes | BinaryIO | AsyncIterable[bytes]
+"""What is uploaded: a path, bytes, a binary file (from where it stands), or an async iterable of known size."""
+
+Destination = str | os.PathLike[str] | BinaryIO | None
+"""Where a download goes: a path (that very file), a binary file, or None: into `TransferResult.data`."""
+
+
+def _show(value: object) -> str:
+    match value:
+        case str():
+            return repr(redact(value))
+        case bytes():
+            return f"<{describe(value)}>"
+        case S3Object() | PresignedRequest() | PresignedPost() | Path() | StrEnum() | PresignError():
+            return str(value) if isinstance(value, S3Object | StrEnum) else repr(value)
+        case _:
+            return describe(value) if not isinstance(value, Download | Upload | FormUpload) else repr(value)
+
+
+class _Shown:
+    """A repr that names fields which are set and shows no content and no signature."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        given = ((field.name, getattr(self, field.name), field.default) for field in fields(self))  # type: ignore[arg-type]
+        shown = ", ".join(f"{name}={_show(value)}" for name, value, default in given if value != default)
+        return f"{type(self).__name__}({shown})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Download(_Shown):
+    """Fetch `source` (a signed GET, a URL, or an `S3Object` to be signed just in time) to `destination`.
+
+    `params` are further parameters of GetObject, for an `S3Object` only. `size`, in bytes, is what the body must have.
+    `id` is the caller's own and is not looked at.
+    """
+
+    source: PresignedRequest | str | S3Object
+    destination: Destination = None
+    params: Mapping[str, Any] | None = None
+    size: int | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Upload(_Shown):
+    """PUT `source` to `destination` (a signed PUT, a URL, or an `S3Object` to be signed just in time).
+
+    `params` are further parameters of PutObject, for an `S3Object` only. `size`, in bytes, is needed for an async iterable
+    or a file that cannot seek, and otherwise what the source must have.
+    """
+
+    source: Source
+    destination: PresignedRequest | str | S3Object
+    params: Mapping[str, Any] | None = None
+    size: int | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FormUpload(_Shown):
+    """Post `source` as a `multipart/form-data` form to `destination` (a signed form, or an `S3Object` to be signed).
+
+    `fields` and `conditions` go to `presign_post`, for an `S3Object` only. `filename` is what the form calls the file (the
+    source's own name unless given). `content_type` is the file's; for an `S3Object` it becomes the form's `Content-Type`
+    field too, which is what S3 stores; "guess" derives it from the file's name.
+    """
+
+    source: Source
+    destination: PresignedPost | S3Object
+    fields: Mapping[str, str] | None = None
+    conditions: Sequence[Condition] | None = None
+    filename: str | None = None
+    content_type: str | None = None
+    size: int | None = None
+    id: str | None = None
+
+
+Item = Download | Upload | FormUpload
+
+
+class Status(StrEnum):
+    """How an item ended."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TransferResult(_Shown):
+    """What became of `item`: `size` bytes moved in `attempts` attempts and `seconds`.
+
+    `verified_by` says what proved the bytes ("size": as many as were announced), None when nothing could. `error` is set
+    when `status` is failed; `data` holds the bytes of a download without destination.
+    """
+
+    item: Item
+    status: Status
+    size: int = 0
+    attempts: int = 0
+    verified_by: str | None = None
+    error: PresignError | None = None
+    seconds: float = 0.0
+    data: bytes | None = None

@@ -31,8 +31,13 @@ PARTITIONS = (
     ("", "amazonaws.com"),
 )
 
+# Names that SDKs take for a region and that are no host's.
+_NO_REGION = re.compile(r"aws-(?:[a-z-]+-)?global|fips-.+|.+-fips|s3-external-1")
+# Directory buckets, and aliases of Outposts: another service's hosts and signatures.
+_OTHER_SERVICE = ("--x-s3", "--xa-s3", "--op-s3")
 _HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
-_BUCKET_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_BUCKET_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+_LIKE_IPV4 = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
 # RFC 3986 without what would move a signature: user, query, fragment, a port in a second spelling.
 _URL = re.compile(
     r"""(?ix) https?:// (?: [a-z0-9._-]+ | \[[0-9a-f:.]+\] ) (?: :[1-9][0-9]{0,4} )?
@@ -54,7 +59,7 @@ class EndpointOptions:
 class Endpoint:
     """Where a bucket is. `origin` and `path` go into the URL as they are; `host` is what is signed, normalised.
 
-    `path` is encoded, starts with `/`, and ends with `/` unless it ends with the bucket.
+    `path` is encoded and starts with `/`: the endpoint's own, and the bucket where it is not in the host.
     """
 
     origin: str
@@ -74,9 +79,9 @@ def option_problems(options: EndpointOptions) -> list[Problem]:
         problems.append(Problem("region", "an AWS region such as 'eu-central-1'", "nothing"))
     elif not isinstance(region, str) or not _HOST_LABEL.fullmatch(region):
         problems.append(Problem("region", "an AWS region such as 'eu-central-1'", describe(region)))
-    elif region == "aws-global":
-        expected = "a real region: the global endpoint redirects, which breaks signatures"
-        problems.append(Problem("region", expected, "'aws-global'"))
+    elif _NO_REGION.fullmatch(region):
+        expected = "a bucket's region: other hosts redirect, which breaks signatures, or are chosen by an option"
+        problems.append(Problem("region", expected, repr(region)))
     if options.addressing_style not in ADDRESSING_STYLES:
         style = str(options.addressing_style)
         suggestion = nearest(style, ADDRESSING_STYLES)
@@ -90,32 +95,44 @@ def option_problems(options: EndpointOptions) -> list[Problem]:
 
 def _url_problems(url: object) -> list[Problem]:
     expected = "http(s)://host[:port][/base/path] without user, query and fragment"
+    return (
+        []
+        if isinstance(url, str) and _URL.fullmatch(url) and _is_sound(url)
+        else [Problem("endpoint_url", expected, describe(url))]
+    )
+
+
+def _is_sound(url: str) -> bool:
     try:
-        valid = isinstance(url, str) and bool(_URL.fullmatch(url)) and urlsplit(url).port != 0
+        parts = urlsplit(url)
+        _ = parts.port
     except ValueError:  # a port over 65535, brackets around what is no address
-        valid = False
-    return [] if valid else [Problem("endpoint_url", expected, describe(url))]
+        return False
+    # Clients resolve `.` and `..`, and some servers drop empty segments: the path that was signed would not arrive.
+    return not {"", ".", ".."}.intersection(parts.path.removesuffix("/").split("/")[1:])
 
 
 @lru_cache(maxsize=1024)
 def resolve(options: EndpointOptions, bucket: str | None) -> Endpoint:
     """Where `bucket` (None: the account) is. Neither `options` nor the name hold a problem.
 
-    Raises `UnsupportedRequest` for an ARN.
+    Raises `UnsupportedRequest` for an ARN, and for a name that another service than S3 answers to.
     """
     if options.endpoint_url is None:
         suffix = next(suffix for prefix, suffix in PARTITIONS if options.region.startswith(prefix))
         parts = SplitResult("https", f"s3.{options.region}.{suffix}", "", "", "")
     else:
         parts = urlsplit(options.endpoint_url)
-    base = parts.path.rstrip("/")
+    base = parts.path or "/"
     if bucket is None:
-        return _endpoint(parts, parts.netloc, f"{base}/")
+        return _endpoint(parts, parts.netloc, base)
     if bucket.startswith("arn:"):
         raise UnsupportedRequest("bucket: access points and other ARNs cannot be signed by this version; name a bucket")
+    if options.endpoint_url is None and bucket.endswith(_OTHER_SERVICE):
+        raise UnsupportedRequest("bucket: directory buckets (S3 Express) and Outposts cannot be signed by this version")
     if _is_virtual(options, parts, bucket):
-        return _endpoint(parts, f"{bucket}.{parts.netloc}", f"{base}/")
-    return _endpoint(parts, parts.netloc, f"{base}/{uri_encode(bucket)}")
+        return _endpoint(parts, f"{bucket}.{parts.netloc}", base)
+    return _endpoint(parts, parts.netloc, f"{base.removesuffix('/')}/{uri_encode(bucket)}")
 
 
 def _is_virtual(options: EndpointOptions, parts: SplitResult, bucket: str) -> bool:
@@ -125,7 +142,7 @@ def _is_virtual(options: EndpointOptions, parts: SplitResult, bucket: str) -> bo
         return False
     # A wildcard certificate covers one label, so a dotted bucket can be a host over plain HTTP only.
     labels = bucket.split(".") if parts.scheme == "http" else [bucket]
-    return all(_BUCKET_LABEL.fullmatch(label) for label in labels) and not _is_ip_address(bucket)
+    return len(bucket) >= 3 and all(map(_BUCKET_LABEL.fullmatch, labels)) and not _LIKE_IPV4.fullmatch(bucket)
 
 
 def _is_ip_address(host: str) -> bool:

@@ -240,7 +240,9 @@ def _boolean(wire: str, value: Any) -> _Encoded:
 def _rfc822(wire: str, value: Any) -> _Encoded:
     if (moment := utc(value)) is None:
         return None
-    return [(wire, f"{_DAYS[moment.weekday()]}, {moment:%d} {_MONTHS[moment.month - 1]} {moment:%Y %H:%M:%S} GMT")]
+    return [
+        (wire, f"{_DAYS[moment.weekday()]}, {moment:%d} {_MONTHS[moment.month - 1]} {moment.year:04} {moment:%H:%M:%S} GMT")
+    ]
 
 
 def _iso8601(wire: str, value: Any) -> _Encoded:

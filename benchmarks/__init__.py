@@ -1,0 +1,1 @@
+"""Commands that measure: `python -m benchmarks NAME [options]`. They print JSON; nothing here asserts a time."""

@@ -95,7 +95,7 @@ class Engine:
 
         async def attempt() -> Response:
             async with self._answer(wire, any_status=not raise_for_status) as answer:
-                return Response(answer.status, answer.headers, await _read(answer, max_body, str(wire)))
+                return Response(answer.status, answer.headers, await _read(answer, max_body, wire))
 
         try:
             response, _ = await self._persist(attempt, _allowed(None, source))
@@ -115,7 +115,7 @@ class Engine:
             request = await sign()
             await sink.restart()
             async with self._answer(request) as answer:
-                size, verified_by = await _receive(answer, sink, item.size, str(request))
+                size, verified_by = await _receive(answer, sink, item.size, request)
             return _Moved(size, verified_by, await sink.commit())
 
         try:
@@ -161,7 +161,7 @@ class Engine:
 
     async def _deliver(self, request: Request, source: RequestBody) -> _Moved:
         async with self._answer(request) as answer:
-            await _read(answer, _DOCUMENT, str(request))
+            await _read(answer, _DOCUMENT, request)
         # S3 compares what arrives with Content-Length before it stores anything.
         return _Moved(source.size, "size")
 
@@ -230,16 +230,16 @@ class Engine:
         async with self._transport.send(request) as answer:
             success = 200 <= answer.status < 300 or (answer.status == _SEE_OTHER and request.method == "POST")
             if not success and not any_status:
-                raise await self._refusal(answer, str(request))
+                raise await self._refusal(answer, request)
             yield answer
 
-    async def _refusal(self, answer: Answer, request: str) -> ResponseError:
+    async def _refusal(self, answer: Answer, request: Request) -> ResponseError:
         try:
             document = parse_error(await _read(answer, _DOCUMENT, request))
         except TransferError:
             # The status says enough when its explanation did not arrive.
             document = None
-        return response_error(answer.status, answer.headers, document, now=self._edge.now(), request=request)
+        return response_error(answer.status, answer.headers, document, now=self._edge.now(), request=str(request))
 
     async def _persist(self, attempt: Callable[[], Awaitable[_Result]], allowed: frozenset[Action]) -> tuple[_Result, int]:
         """Try until it succeeds or `decide` says that it will not. Returns the result and the number of attempts."""
@@ -293,12 +293,12 @@ def _file_part(item: FormUpload, source: OpenSource) -> tuple[str, str | None]:
     return filename, content_type
 
 
-async def _receive(answer: Answer, sink: Sink, size: int | None, request: str) -> tuple[int, str | None]:
+async def _receive(answer: Answer, sink: Sink, size: int | None, request: Request) -> tuple[int, str | None]:
     """Move the body into `sink`, in pieces that are worth a thread's while. Returns its size and what proved it."""
     announced = answer.headers.get("content-length")
     expected = int(announced) if announced is not None and announced.isdigit() else None
     if size is not None and expected not in (None, size):
-        raise IntegrityError(f"the object has {expected} bytes, not the {size} that were expected", request=request)
+        raise IntegrityError(f"the object has {expected} bytes, not the {size} that were expected", request=str(request))
     pending: list[bytes] = []
     held = total = 0
     async for chunk in answer.chunks():
@@ -311,18 +311,18 @@ async def _receive(answer: Answer, sink: Sink, size: int | None, request: str) -
     total += held
     for promised in (expected, size):
         if promised is not None and promised != total:
-            raise IntegrityError(f"{total} bytes arrived instead of {promised}", request=request)
+            raise IntegrityError(f"{total} bytes arrived instead of {promised}", request=str(request))
     if held:
         await sink.write(b"".join(pending))
     return total, "size" if expected is not None or size is not None else None
 
 
-async def _read(answer: Answer, limit: int, request: str) -> bytes:
+async def _read(answer: Answer, limit: int, request: Request) -> bytes:
     parts: list[bytes] = []
     left = limit
     async for chunk in answer.chunks():
         left -= len(chunk)
         if left < 0:
-            raise TransferError(f"the answer is larger than {limit} bytes", request=request)
+            raise TransferError(f"the answer is larger than {limit} bytes", request=str(request))
         parts.append(chunk)
     return b"".join(parts)

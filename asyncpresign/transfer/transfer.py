@@ -51,7 +51,7 @@ class _Queue:
         if not isinstance(items, Iterable | AsyncIterable) or isinstance(items, str | bytes):
             raise InvalidRequest(Problem("items", "an iterable or async iterable of items", describe(items)))
         self._next = _async_next(aiter(items)) if isinstance(items, AsyncIterable) else _sync_next(iter(items))
-        self._lock = anyio.Lock()
+        self._lock = anyio.Lock(fast_acquire=True)
         self._ended = False
         self.failure: Exception | None = None
 
@@ -146,7 +146,7 @@ class Transfer:
             raise InvalidRequest(Problem("transfer", "a Transfer that is not in use", "one entered before"))
         self._transport = self._given_transport or AiohttpTransport(**self._http)
         self._engine = Engine(self._transport, self._signer, self._retry, Threads(THREADS), self._edge)
-        self._slots = anyio.Semaphore(self._concurrency)
+        self._slots = anyio.Semaphore(self._concurrency, fast_acquire=True)
         return self
 
     async def __aexit__(self, *_: object) -> None:

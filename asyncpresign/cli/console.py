@@ -9,15 +9,7 @@ from contextlib import contextmanager
 
 import click
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
@@ -46,12 +38,19 @@ def progress(label: str, items: int, size: int, *, to_stderr: bool) -> Iterator[
     if not console.is_terminal:
         yield lambda _: None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), DownloadColumn(), TransferSpeedColumn())
-    counter = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
-    with counter as bar:
-        # The bar counts items; the byte columns read the same task, so bytes are the unit and items a text.
-        task = bar.add_task(label, total=size or items)
-        yield lambda done: bar.advance(task, done if size else 1)
+    counted = TextColumn("{task.fields[items]}/{task.fields[of]} objects")
+    columns = (TextColumn("{task.description}"), BarColumn(), counted, TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        # Bytes are the unit, so that speed and time are theirs; empty items count as a byte.
+        task = bar.add_task(label, total=size or items, items=0, of=items)
+        finished = 0
+
+        def advance(done: int) -> None:
+            nonlocal finished
+            finished += 1
+            bar.update(task, advance=done if size else 1, items=finished)
+
+        yield advance
 
 
 def say(line: str = "", *, to_stderr: bool = False) -> None:

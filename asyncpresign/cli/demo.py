@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -87,17 +86,17 @@ class Demo:
 
     async def run(self) -> Summary:
         self._tell("Starting an S3 server on this machine ...")
-        with tempfile.TemporaryDirectory(prefix="asyncpresign-demo-") as folder:
-            async with local_s3() as s3:
-                self._tell(f"  {s3.server} at {s3.endpoint_url}; it checks every signature")
-                signer = OfflineSigner(s3.credentials, region=s3.region, endpoint_url=s3.endpoint_url)
-                async with Transfer(signer, concurrency=self.concurrency) as transfer:
-                    await transfer.send(await signer.presign("create_bucket", {"Bucket": BUCKET}))
-                    summary = await self._move(transfer, signer, Path(folder))
-                    self._report(summary)
-                    await self._show_links(signer, Path(folder))
-                    if self.keep:
-                        await anyio.sleep_forever()
+        async with local_s3() as s3:
+            self._tell(f"  {s3.server} at {s3.endpoint_url}; it checks every signature")
+            signer = OfflineSigner(s3.credentials, region=s3.region, endpoint_url=s3.endpoint_url)
+            async with Transfer(signer, concurrency=self.concurrency) as transfer:
+                await transfer.send(await signer.presign("create_bucket", {"Bucket": BUCKET}))
+                # In the server's own folder, which goes with it, however this process ends.
+                summary = await self._move(transfer, signer, s3.folder / "demo")
+                self._report(summary)
+                await self._show_links(signer, s3.folder / "demo")
+                if self.keep:
+                    await anyio.sleep_forever()
         return summary
 
     async def _move(self, transfer: Transfer, signer: OfflineSigner, folder: Path) -> Summary:
@@ -149,7 +148,7 @@ class Demo:
         return (f"object-{number:0{WIDTH}}.bin" for number in range(self.objects))
 
     def _generate(self, sent: Path, back: Path) -> None:
-        sent.mkdir()
+        sent.mkdir(parents=True)
         back.mkdir()
         for name in self._names():
             (sent / name).write_bytes(os.urandom(self.size))

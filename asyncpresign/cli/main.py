@@ -17,7 +17,7 @@ def main() -> int:
 
         from .demo import demo
     except ModuleNotFoundError as error:
-        if error.name not in ("click", "rich"):
+        if (error.name or "").partition(".")[0] not in ("click", "rich"):
             raise
         print(MissingExtra("demo", "the command line"), file=sys.stderr)
         return 1

@@ -248,16 +248,14 @@ class Transfer:
         queue = _Queue(items)
         sender, receiver = anyio.create_memory_object_stream[TransferResult](self._concurrency)
         failure: Exception | None = None
-        async with anyio.create_task_group() as tasks:
-            for _ in range(self._concurrency):
-                tasks.start_soon(self._work, queue, sender.clone())
-            sender.close()
-            try:
-                yield _Results(receiver, queue)
-            except Exception as error:  # noqa: BLE001 (raised below, outside of the task group, which would wrap it)
-                failure = error
-            tasks.cancel_scope.cancel()
-            receiver.close()
+        with sender, receiver:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._work_through, queue, sender)
+                try:
+                    yield _Results(receiver, queue)
+                except Exception as error:  # noqa: BLE001 (raised below, outside of the task group, which would wrap it)
+                    failure = error
+                tasks.cancel_scope.cancel()
         if failure is not None:
             raise failure
 
@@ -273,10 +271,16 @@ class Transfer:
         report.seconds = self._edge.monotonic() - started
         return report
 
-    async def _work(self, queue: _Queue, sender: MemoryObjectSendStream[TransferResult]) -> None:
+    async def _work_through(self, queue: _Queue, sender: MemoryObjectSendStream[TransferResult]) -> None:
+        """All of `queue`; the results end when the last worker has."""
         with sender:
-            while (item := await queue.next()) is not _END:
-                await sender.send(await self._outcome(item))
+            async with anyio.create_task_group() as workers:
+                for _ in range(self._concurrency):
+                    workers.start_soon(self._work, queue, sender)
+
+    async def _work(self, queue: _Queue, sender: MemoryObjectSendStream[TransferResult]) -> None:
+        while (item := await queue.next()) is not _END:
+            await sender.send(await self._outcome(item))
 
     async def _outcome(self, item: Item) -> TransferResult:
         started = self._edge.monotonic()

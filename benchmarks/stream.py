@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import resource
-import sys
 import time
 import weakref
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from asyncpresign import Credentials, Download, OfflineSigner, S3Object, Transfer
+from asyncpresign.cli.demo import peak_memory
 
 
 class Item(Download):
@@ -61,11 +60,6 @@ class Alive:
         self.most = max(self.most, self.now)
         weakref.finalize(item, self._gone).atexit = False
         return item
-
-
-def peak_memory() -> int:
-    """The most memory this process ever had resident, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 async def measure(items: int, concurrency: int) -> dict[str, Any]:

@@ -94,12 +94,9 @@ def option_problems(options: EndpointOptions) -> list[Problem]:
 
 
 def _url_problems(url: object) -> list[Problem]:
-    expected = "http(s)://host[:port][/base/path] without user, query and fragment"
-    return (
-        []
-        if isinstance(url, str) and _URL.fullmatch(url) and _is_sound(url)
-        else [Problem("endpoint_url", expected, describe(url))]
-    )
+    if isinstance(url, str) and _URL.fullmatch(url) and _is_sound(url):
+        return []
+    return [Problem("endpoint_url", "http(s)://host[:port][/base/path] without user, query and fragment", describe(url))]
 
 
 def _is_sound(url: str) -> bool:

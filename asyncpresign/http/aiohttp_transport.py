@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -36,7 +37,13 @@ class _Payload(aiohttp.Payload):
     def __init__(self, body: RequestBody) -> None:
         super().__init__(body)
         self._size = body.size
+        self._begun = False
         self.failure: Exception | None = None
+
+    @property
+    def consumed(self) -> bool:
+        """What aiohttp asks before it sends a body once more by itself: never, since a source may be read only once."""
+        return self._begun
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Send the body. A source that fails is remembered; a connection that fails is the answer's to report.
@@ -44,6 +51,10 @@ class _Payload(aiohttp.Payload):
         A server may refuse a body before it has read all of it. Its answer is worth more than the write error that
         follows, so writing just stops, and reading finds the answer or the end of the connection.
         """
+        if self._begun:
+            # aiohttp before 3.13 does not ask.
+            raise self.failure or ConnectionError("the connection was lost")
+        self._begun = True
         chunks = self._value.chunks()
         try:
             async for chunk in chunks:
@@ -103,15 +114,10 @@ class AiohttpTransport:
         trust_env: bool = False,
     ) -> None:
         self._owned = session is None
+        self._trust_env = trust_env
         if session is not None:
             _check_borrowed(session, {"ssl": ssl is not None, "proxy": proxy is not None, "trust_env": trust_env})
-        self._session = session or aiohttp.ClientSession(
-            # The transfer bounds how much happens at once; a second bound here would only hide waiting.
-            connector=aiohttp.TCPConnector(limit=0, ssl=True if ssl is None else ssl),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=trust_env,
-            proxy=proxy,
-        )
+        self._session = session or _new_session(ssl, proxy)
 
     @asynccontextmanager
     async def send(self, request: Request) -> AsyncIterator[Answer]:
@@ -119,9 +125,11 @@ class AiohttpTransport:
             raise InvalidRequest(Problem("session", "an open aiohttp.ClientSession", "a closed one"))
         payload = _Payload(request.body) if request.body is not None else None
         try:
+            url = URL(request.url, encoded=True)
             response = await self._session.request(
                 request.method,
-                URL(request.url, encoded=True),
+                url,
+                proxy=_environments_proxy(url) if self._trust_env else None,
                 headers=request.headers,
                 data=payload,
                 allow_redirects=False,
@@ -146,6 +154,23 @@ class AiohttpTransport:
     async def aclose(self) -> None:
         if self._owned:
             await self._session.close()
+
+
+def _new_session(ssl: ssl_module.SSLContext | bool | None, proxy: str | None) -> aiohttp.ClientSession:
+    session = aiohttp.ClientSession(
+        # The transfer bounds how much happens at once; a second bound here would only hide waiting.
+        connector=aiohttp.TCPConnector(limit=0, ssl=True if ssl is None else ssl),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        proxy=proxy,
+    )
+    # Trying again is the transfer's to decide and to count; aiohttp has no public switch for it (the contract suite looks).
+    session._retry_connection = False
+    return session
+
+
+def _environments_proxy(url: URL) -> str | None:
+    """Not by aiohttp's own `trust_env`, which reads .netrc too and adds its credentials to requests that are signed."""
+    return None if proxy_bypass(url.raw_host or "") else getproxies().get(url.scheme)
 
 
 def _check_borrowed(session: aiohttp.ClientSession, given: Mapping[str, bool]) -> None:

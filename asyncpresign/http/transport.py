@@ -22,6 +22,7 @@ class RequestBody(Protocol):
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The bytes, in order, from the start; what it raises reaches the caller of the transport as it is."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -50,9 +51,11 @@ class Answer(Protocol):
     @property
     def headers(self) -> Mapping[str, str]:
         """Names in lower case; of a header that came twice, the first."""
+        ...
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body, in pieces of any size. A body shorter than its `Content-Length` is a `NetworkError`."""
+        ...
 
 
 class Transport(Protocol):
@@ -62,6 +65,7 @@ class Transport(Protocol):
 
     async def aclose(self) -> None:
         """Close what the transport opened, and nothing else."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -28,6 +28,7 @@ class Signer(Protocol):
         signing_time: datetime | None = None,
     ) -> PresignedRequest:
         """See `Presigner.presign`."""
+        ...
 
     async def presign_urls(
         self,
@@ -39,6 +40,7 @@ class Signer(Protocol):
         expires_in: Seconds = 3600,
     ) -> PresignedURLs:
         """See `Presigner.presign_urls`."""
+        ...
 
     async def presign_post(
         self,
@@ -52,6 +54,7 @@ class Signer(Protocol):
         signing_time: datetime | None = None,
     ) -> PresignedPost:
         """See `Presigner.presign_post`."""
+        ...
 
 
 @runtime_checkable
@@ -60,3 +63,4 @@ class Adjustable(Protocol):
 
     async def adjust(self, *, clock_offset: timedelta | None = None, refresh_credentials: bool = False) -> bool:
         """Take a clock correction or fetch fresh credentials. Returns whether anything changed."""
+        ...

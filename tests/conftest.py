@@ -1,0 +1,95 @@
+"""What holds for every test: a clean environment, a watched event loop, and no skip without a committed reason.
+
+Coroutine tests run on asyncio through anyio's plugin, without a mark. Tests of real servers or processes are marked
+`integration`, and one of them `smoke` too: the only one that every Python runs.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from blockbuster import BlockBuster
+from hypothesis import HealthCheck, settings
+
+import asyncpresign
+
+# The files that may block the event loop. For a body up to 64 KiB the write is cheaper than handing it to a thread.
+MAY_BLOCK = ("asyncpresign/transfer/files.py",)
+
+pytest_plugins = ["asyncpresign.testing.pytest_plugin", "pytester"]
+
+settings.register_profile("ci", derandomize=True, max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", parent=settings.get_profile("ci"), derandomize=False, max_examples=20_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class EveryFunction(frozenset[str]):
+    """BlockBuster allows functions of a file by name; this is all of them."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+@pytest.fixture(scope="session", autouse=True)
+def watched_event_loop() -> Iterator[None]:
+    """A call of asyncpresign's that blocks a running loop raises `BlockingError`; threads and other packages may block."""
+    blockbuster = BlockBuster("asyncpresign")
+    for function in blockbuster.functions.values():
+        for path in MAY_BLOCK:
+            function.can_block_in(path, EveryFunction())
+    blockbuster.activate()
+    try:
+        yield
+    finally:
+        blockbuster.deactivate()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("ASYNCPRESIGN_TEST_INSTALLED") and "site-packages" not in Path(asyncpresign.__file__).parts:
+        raise pytest.UsageError(f"the installed asyncpresign is to be tested, not {asyncpresign.__file__}")
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    os.environ["BOTO_DISABLE_CRT"] = "true"  # the C runtime orders a query differently, and botocore is the oracle
+    config.pluginmanager.register(SkipReasons(ALLOWED_SKIPS.read_text(encoding="utf-8")), "asyncpresign-skip-reasons")
+
+
+class SkipReasons:
+    """Fails the run if a test or a module skips for a reason that is not in tests/allowed_skips.txt."""
+
+    def __init__(self, allowed: str) -> None:
+        self.allowed = [line for line in map(str.strip, allowed.splitlines()) if line and not line.startswith("#")]
+        self.refused: list[str] = []
+
+    def note(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if report.skipped and not hasattr(report, "wasxfail"):
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+            reason = reason.removeprefix("Skipped: ")
+            if not any(fnmatch.fnmatchcase(reason, pattern) for pattern in self.allowed):
+                self.refused.append(f"{report.nodeid}: {reason}")
+
+    pytest_runtest_logreport = note
+    pytest_collectreport = note
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.refused and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.refused:
+            terminalreporter.section("skipped for a reason that is not in tests/allowed_skips.txt", red=True)
+            for line in self.refused:
+                terminalreporter.line(line)

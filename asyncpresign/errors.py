@@ -197,6 +197,8 @@ class JournalError(PresignError):
 def describe(value: object) -> str:
     """`value` in words that are safe to show: numbers and times as they are, texts and containers by type and size."""
     match value:
+        case int() if value.bit_length() > 64:
+            return f"an int of {value.bit_length()} bits"
         case None | bool() | int() | float() | datetime() | timedelta():
             return repr(value) if not isinstance(value, datetime) else f"datetime {value.isoformat()}"
         case "" | b"":

@@ -230,7 +230,8 @@ def _string(wire: str, value: Any) -> _Encoded:
 
 
 def _integer(wire: str, value: Any) -> _Encoded:
-    return [(wire, str(value))] if isinstance(value, int) and not isinstance(value, bool) else None
+    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+    return [(wire, str(value))] if whole else None
 
 
 def _boolean(wire: str, value: Any) -> _Encoded:
@@ -279,7 +280,7 @@ def _sse_c_key(wire: str, value: Any) -> _Encoded:
 
 _KINDS: Mapping[str, tuple[str, Callable[[str, Any], _Encoded]]] = {
     "string": ("a str", _string),
-    "integer": ("an int", _integer),
+    "integer": ("an int of 64 bits", _integer),
     "boolean": ("a bool", _boolean),
     "rfc822": ("a datetime with a time zone", _rfc822),
     "iso8601": ("a datetime with a time zone", _iso8601),

@@ -405,6 +405,6 @@ def _condition_problems(argument: str, condition: object) -> list[Problem]:
 def _is_range(value: object) -> bool:
     match value:
         case (int(minimum), int(maximum)) if not isinstance(minimum, bool) and not isinstance(maximum, bool):
-            return 0 <= minimum <= maximum
+            return 0 <= minimum <= maximum < 2**63
         case _:
             return False

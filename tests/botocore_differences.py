@@ -1,0 +1,412 @@
+"""Where asyncpresign and botocore differ on purpose: one table, used by the differential test, every row with its reason.
+
+`Call` and `FormCall` are what both are asked for, `ours` and `theirs` ask them. botocore is the oracle, so it may be
+patched: its clock is frozen at its own seam, and its headers are read off the request it signs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+from unittest import mock
+
+os.environ["BOTO_DISABLE_CRT"] = "true"  # before botocore is imported: the C runtime orders a query differently
+
+import botocore.session
+from botocore.client import BaseClient
+from botocore.config import Config
+from botocore.credentials import Credentials as BotocoreCredentials
+from botocore.exceptions import BotoCoreError
+
+from asyncpresign import Credentials, InvalidRequest, Presigner, PresignError, UnsupportedRequest
+
+ACCESS_KEY_ID = "AKIAIOSFODNN7EXAMPLE"
+SECRET_ACCESS_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+MOMENT = datetime(2026, 3, 1, 12, 30, 45, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Who signs for where and when."""
+
+    region: str = "eu-central-1"
+    endpoint_url: str | None = None
+    addressing_style: str = "virtual"
+    session_token: str | None = None
+    moment: datetime = MOMENT
+    expires_in: int = 3600
+
+
+@dataclass(frozen=True)
+class Call:
+    operation: str
+    params: Mapping[str, Any]
+    place: Place = field(default_factory=Place)
+    http_method: str | None = None
+
+
+@dataclass(frozen=True)
+class FormCall:
+    bucket: str
+    key: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    conditions: list[Any] = field(default_factory=list)
+    place: Place = field(default_factory=Place)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a call: a URL and its headers, a form and its fields in order, or the type of the refusal."""
+
+    url: str = ""
+    pairs: tuple[tuple[str, str], ...] = ()
+    refusal: type[Exception] | None = None
+
+
+# --- asking both ------------------------------------------------------------------------------------------------------
+
+
+def presigner(place: Place) -> Presigner:
+    credentials = Credentials(ACCESS_KEY_ID, SECRET_ACCESS_KEY, place.session_token)
+    return Presigner(credentials, region=place.region, endpoint_url=place.endpoint_url, addressing_style=place.addressing_style)
+
+
+def ours(call: Call | FormCall) -> Outcome:
+    place = call.place
+    life = {"expires_in": place.expires_in, "signing_time": place.moment}
+    try:
+        if isinstance(call, Call):
+            request = presigner(place).presign(call.operation, call.params, http_method=call.http_method, **life)
+            return Outcome(request.url, tuple(sorted(request.headers.items())))
+        form = presigner(place).presign_post(call.bucket, call.key, fields=call.fields, conditions=call.conditions, **life)
+        return Outcome(form.url, tuple(form.fields.items()))
+    except PresignError as error:
+        return Outcome(refusal=type(error))
+
+
+@cache
+def client(region: str, endpoint_url: str | None, addressing_style: str) -> BaseClient:
+    """A botocore client that signs as DESIGN says; `endpoint_url` with any style is used as it is."""
+    style = {"auto": "path" if endpoint_url else "virtual"}.get(addressing_style, addressing_style)
+    config = Config(
+        signature_version="s3v4",
+        s3={"addressing_style": style, "us_east_1_regional_endpoint": "regional"},
+        parameter_validation=False,  # what S3 allows is S3's to say: botocore refuses MaxBuckets=0, we sign it
+    )
+    return session().create_client(
+        "s3", region_name=region, endpoint_url=endpoint_url, config=config,
+        aws_access_key_id=ACCESS_KEY_ID, aws_secret_access_key=SECRET_ACCESS_KEY,
+    )  # fmt: skip
+
+
+@cache
+def session() -> botocore.session.Session:
+    return botocore.session.Session()
+
+
+@contextlib.contextmanager
+def frozen(place: Place) -> Iterator[BaseClient]:
+    """The client of a place, at its moment and with its session token."""
+    found = client(place.region, place.endpoint_url, place.addressing_style)
+    credentials = BotocoreCredentials(ACCESS_KEY_ID, SECRET_ACCESS_KEY, place.session_token)
+    naive = place.moment.astimezone(UTC).replace(tzinfo=None)
+    with (
+        mock.patch("botocore.auth.get_current_datetime", return_value=naive),
+        mock.patch("botocore.signers.get_current_datetime", return_value=naive),
+        mock.patch.object(found._request_signer, "_credentials", credentials),
+    ):
+        yield found
+
+
+def theirs(call: Call | FormCall) -> Outcome:
+    seen: list[Any] = []
+
+    def see(request: Any, **_: Any) -> None:
+        seen.append(request)
+
+    try:
+        with frozen(call.place) as found:
+            if isinstance(call, FormCall):
+                form = found.generate_presigned_post(
+                    call.bucket, call.key, dict(call.fields), copy.deepcopy(call.conditions), call.place.expires_in
+                )
+                return Outcome(form["url"], tuple(form["fields"].items()))
+            found.meta.events.register("before-sign.s3", see)
+            try:
+                params = dict(call.params)
+                url = found.generate_presigned_url(call.operation, params, call.place.expires_in, call.http_method)
+            finally:
+                found.meta.events.unregister("before-sign.s3", see)
+            return Outcome(url, tuple(sorted(seen[-1].headers.items())))
+    except (BotoCoreError, ValueError, TypeError, OverflowError) as error:
+        return Outcome(refusal=type(error))
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One deliberate difference.
+
+    `example` shows it; `applies` says for which calls the differential test has nothing to compare; `refusal` is what
+    we raise where we raise, None where both sign but not the same.
+    """
+
+    name: str
+    reason: str
+    example: Call | FormCall
+    applies: Callable[[Any], bool]
+    refusal: type[PresignError] | None = InvalidRequest
+
+
+OBJECT = {"Bucket": "bucket", "Key": "key"}
+GET = Call("get_object", OBJECT)
+
+
+def get(**params: Any) -> Call:
+    return Call("get_object", {**OBJECT, **params})
+
+
+def put(**params: Any) -> Call:
+    return Call("put_object", {**OBJECT, **params})
+
+
+def at(call: Call, **place: Any) -> Call:
+    return Call(call.operation, call.params, Place(**place), call.http_method)
+
+
+def values(call: Call | FormCall) -> list[Any]:
+    """Every value that a call hands to S3, maps opened."""
+    given = call.params if isinstance(call, Call) else {"Bucket": call.bucket, "Key": call.key, **call.fields}
+    return [text for value in given.values() for text in (value.values() if isinstance(value, Mapping) else [value])]
+
+
+def some(call: Call | FormCall, test: Callable[[Any], bool]) -> bool:
+    return any(map(test, values(call)))
+
+
+def names(call: Call) -> Mapping[str, Any]:
+    return call.params if isinstance(call, Call) else {}
+
+
+def metadata(call: Call) -> Mapping[str, str]:
+    return names(call).get("Metadata") or {}
+
+
+def sent_as_text(call: Call | FormCall) -> list[str]:
+    """What travels in headers and form fields, as far as the calls of these tests go."""
+    if isinstance(call, FormCall):
+        return [call.key, *call.fields, *call.fields.values()]
+    in_query = ("Bucket", "Key", "Prefix", "Delimiter", "StartAfter", "ContinuationToken", "VersionId", "EncodingType")
+    skipped = {name for name in call.params if name in in_query or name.startswith("Response")}
+    return [text for name, value in call.params.items() if name not in skipped for text in _texts(value)]
+
+
+def _texts(value: Any) -> list[str]:
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else [value]
+    return [part for part in parts if isinstance(part, str)]
+
+
+def has_control(text: str) -> bool:
+    return any((ord(letter) < 32 and letter != "\t") or letter == "\x7f" for letter in text)
+
+
+def base_path(call: Call | FormCall) -> str:
+    return "/".join((call.place.endpoint_url or "").split("/")[3:])
+
+
+DIFFERENCES: tuple[Difference, ...] = (
+    Difference(
+        "expiry",
+        "S3 refuses a life out of 1..604800 seconds, when the URL is used; botocore signs it",
+        at(GET, expires_in=604_801),
+        lambda call: not 1 <= call.place.expires_in <= 604_800,
+    ),
+    Difference(
+        "long key",
+        "S3 has no keys over 1024 bytes of UTF-8",
+        Call("get_object", {"Bucket": "bucket", "Key": "é" * 513}),
+        lambda call: any(
+            len(key.encode()) > 1024 for key in (call.key if isinstance(call, FormCall) else names(call).get("Key", ""),)
+        ),
+    ),
+    Difference(
+        "control characters",
+        "a line break ends a header or a form field: what was signed could not be sent",
+        put(ContentType="text/plain\nx-amz-acl: public-read"),
+        lambda call: any(map(has_control, sent_as_text(call))),
+    ),
+    Difference(
+        "body",
+        "a URL has no body; botocore parses `Body` as a query and signs `?97=98`",
+        put(Body=b"ab"),
+        lambda call: "Body" in names(call),
+        refusal=None,
+    ),
+    Difference(
+        "body of another operation",
+        "a parameter of the body is ignored by the URL; botocore fails on it",
+        Call("create_bucket", {"Bucket": "bucket", "CreateBucketConfiguration": {"LocationConstraint": "eu-central-1"}}),
+        lambda call: "CreateBucketConfiguration" in names(call),
+        refusal=None,
+    ),
+    Difference(
+        "naive time",
+        "a time without a zone means another moment on another machine; botocore takes the machine's zone",
+        get(IfModifiedSince=datetime(2020, 1, 1)),  # noqa: DTZ001
+        lambda call: some(call, lambda value: isinstance(value, datetime) and value.tzinfo is None),
+    ),
+    Difference(
+        "time as text",
+        "times are datetimes; botocore guesses the format of texts",
+        get(IfModifiedSince="2020-01-01T00:00:00Z"),
+        lambda call: any(isinstance(names(call).get(name), str) for name in ("IfModifiedSince", "IfUnmodifiedSince")),
+    ),
+    Difference(
+        "bool as number",
+        "botocore signs `partNumber=True`",
+        get(PartNumber=True),
+        lambda call: names(call).get("PartNumber") is True,
+    ),
+    Difference(
+        "customer key as bytes beside its digest",
+        "whoever gives the digest has encoded the key, which is a text then; botocore signs Python's repr of the bytes",
+        get(SSECustomerKey=b"a2V5", SSECustomerKeyMD5="bWQ1"),
+        lambda call: isinstance(names(call).get("SSECustomerKey"), bytes) and "SSECustomerKeyMD5" in names(call),
+    ),
+    Difference(
+        "metadata names that differ in case only",
+        "HTTP takes them for one header, so which value arrives is chance",
+        put(Metadata={"Colour": "red", "colour": "blue"}),
+        lambda call: len({name.lower() for name in metadata(call)}) < len(metadata(call)),
+    ),
+    Difference(
+        "metadata name that is no header token",
+        "no HTTP client can send such a header",
+        put(Metadata={"two words": "x"}),
+        lambda call: any(" " in name for name in metadata(call)),
+    ),
+    Difference(
+        "form content type",
+        "botocore drops its own default Content-Type, also when the caller asked for it",
+        put(ContentType="application/x-www-form-urlencoded; charset=utf-8"),
+        lambda call: names(call).get("ContentType") == "application/x-www-form-urlencoded; charset=utf-8",
+        refusal=None,
+    ),
+    Difference(
+        "bucket names that AWS does not have",
+        "other servers have more names: they travel in the path, encoded; botocore refuses them",
+        Call("get_object", {"Bucket": "my bucket", "Key": "key"}),
+        lambda call: any(
+            letter in (call.bucket if isinstance(call, FormCall) else names(call).get("Bucket", "")) for letter in " ü%"
+        ),
+        refusal=None,
+    ),
+    Difference(
+        "ARN",
+        "not yet",
+        Call("get_object", {"Bucket": "arn:aws:s3:eu-central-1:123456789012:accesspoint/point", "Key": "key"}),
+        lambda call: str(names(call).get("Bucket", "")).startswith("arn:"),
+        refusal=UnsupportedRequest,
+    ),
+    Difference(
+        "directory bucket",
+        "S3 Express needs a session of its own, which is a network call",
+        Call("get_object", {"Bucket": "bucket--use1-az4--x-s3", "Key": "key"}),
+        lambda call: str(names(call).get("Bucket", "")).endswith("--x-s3"),
+        refusal=UnsupportedRequest,
+    ),
+    Difference(
+        "dotted bucket on an IP address",
+        "`my.bucket.127.0.0.1` is nobody's host: the bucket goes into the path",
+        Call("get_object", {"Bucket": "my.bucket", "Key": "key"}, Place(endpoint_url="http://127.0.0.1:9000")),
+        lambda call: (
+            "." in (call.bucket if isinstance(call, FormCall) else names(call).get("Bucket", ""))
+            and (call.place.endpoint_url or "").startswith(("http://127.", "http://["))
+        ),
+        refusal=None,
+    ),
+    Difference(
+        "aws-global",
+        "the global endpoint answers with redirects, which break signatures, CORS and PUT",
+        at(GET, region="aws-global"),
+        lambda call: call.place.region == "aws-global",
+    ),
+    Difference(
+        "region that is an option",
+        "FIPS is a choice of host and not a region",
+        at(GET, region="fips-us-east-1"),
+        lambda call: call.place.region.startswith("fips-"),
+    ),
+    Difference(
+        "user in the endpoint",
+        "botocore puts the bucket before the user: `bucket.user:password@host`; and a URL is no place for a password",
+        at(GET, endpoint_url="https://user:password@s3.example.com"),
+        lambda call: "@" in (call.place.endpoint_url or ""),
+    ),
+    Difference(
+        "base path with dot or empty segments",
+        "clients and proxies resolve them after signing; botocore itself resolves them in some addressing styles",
+        at(GET, endpoint_url="https://s3.example.com/a/../b", addressing_style="path"),
+        lambda call: any(
+            segment in ("", ".", "..") for segment in base_path(call).removesuffix("/").split("/") if base_path(call)
+        ),
+    ),
+    Difference(
+        "escapes and delimiters in a base path",
+        "the base path is the caller's spelling; in path style botocore encodes its escapes once more",
+        at(GET, endpoint_url="https://s3.example.com/a%2Fb", addressing_style="path"),
+        lambda call: any(letter in base_path(call) for letter in "%!$&'()*+,;=:@"),
+        refusal=None,
+    ),
+    Difference(
+        "method in small letters",
+        "methods are case-sensitive in HTTP; botocore signs the capitals, and the client sends what it was told",
+        Call("get_object", OBJECT, http_method="head"),
+        lambda call: isinstance(call, Call) and (call.http_method or "GET").islower(),
+    ),
+    Difference(
+        "uncovered field",
+        "S3 refuses a form with a field that no condition covers: it gets one; botocore signs a form that cannot work",
+        FormCall("bucket", "key", {"acl": "private"}),
+        lambda call: isinstance(call, FormCall) and bool(uncovered(call)),
+        refusal=None,
+    ),
+    Difference(
+        "field that the form fills in",
+        "the form's own fields are not the caller's to set; botocore overwrites them silently",
+        FormCall("bucket", "key", {"key": "other"}),
+        lambda call: isinstance(call, FormCall) and any(name.lower() in ("key", "policy") for name in call.fields),
+    ),
+    Difference(
+        "condition said twice",
+        "conditions on bucket and key are the form's own; one that the caller gave is not said again",
+        FormCall("bucket", "key", {}, [{"bucket": "bucket"}]),
+        lambda call: (
+            isinstance(call, FormCall)
+            and any(condition in ({"bucket": call.bucket}, {"key": call.key}) for condition in call.conditions)
+        ),
+        refusal=None,
+    ),
+)
+
+
+def uncovered(call: FormCall) -> set[str]:
+    names_said = {
+        name.lower()
+        for condition in call.conditions
+        for name in (condition if isinstance(condition, Mapping) else [str(condition[1]).removeprefix("$")])
+    }
+    return {name.lower() for name in call.fields} - names_said
+
+
+def known_difference(call: Call | FormCall) -> Difference | None:
+    """The row that says why this call is not compared, if any."""
+    return next((row for row in DIFFERENCES if row.applies(call)), None)

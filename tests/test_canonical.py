@@ -1,0 +1,79 @@
+"""How paths, queries and headers are spelt before they are hashed."""
+
+from __future__ import annotations
+
+import unittest
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncpresign._sigv4.canonical import (
+    UNSIGNED_PAYLOAD,
+    canonical_headers,
+    canonical_query,
+    canonical_request,
+    encode_query,
+    join_query,
+    uri_encode,
+)
+
+from .stdlib_only import cases, check_stages, check_uri_encoding
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+UNRESERVED = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+
+@pytest.mark.parametrize("case", cases("uri_encoding"), ids=lambda case: ascii(case["text"][:20]))
+def test_uri_encoding_vectors(case: dict[str, Any]) -> None:
+    check_uri_encoding(unittest.TestCase(), case)
+
+
+@pytest.mark.parametrize("case", cases("aws_stages"), ids=lambda case: case["name"])
+def test_awss_examples_stage_by_stage(case: dict[str, Any]) -> None:
+    check_stages(unittest.TestCase(), case)
+
+
+@given(texts)
+def test_encoding_is_undone_by_decoding_and_leaves_unreserved_letters_only(text: str) -> None:
+    encoded = uri_encode(text)
+    assert unquote(encoded, errors="strict") == text
+    assert set(encoded) <= UNRESERVED | {"%"}
+
+
+@given(texts)
+def test_a_kept_slash_is_the_only_difference(text: str) -> None:
+    assert uri_encode(text, keep_slash=True).replace("/", "%2F") == uri_encode(text)
+
+
+@pytest.mark.parametrize("key", ["//", "/a//b/", ".", "..", "a/../b", "./a", "../../etc/passwd"])
+def test_paths_are_not_normalised(key: str) -> None:
+    assert uri_encode(key, keep_slash=True) == key
+
+
+def test_composed_and_decomposed_letters_stay_apart() -> None:
+    assert (uri_encode("\u00e9"), uri_encode("e\u0301")) == ("%C3%A9", "e%CC%81")
+
+
+def test_a_query_keeps_its_order_in_the_url_and_is_sorted_when_hashed() -> None:
+    encoded = encode_query([("b", "2"), ("a", "x y"), ("B", ""), ("a", "10")])
+    assert join_query(encoded) == "b=2&a=x%20y&B=&a=10"
+    assert canonical_query(encoded) == "B=&a=10&a=x%20y&b=2"
+
+
+def test_a_query_is_sorted_by_its_encoded_names() -> None:
+    """`~` is encoded as itself and stands behind `%7B`, which as a letter stands before it too; `ü` is `%C3`."""
+    assert canonical_query(encode_query([("z", "1"), ("ü", "2"), ("-", "3")])) == "%C3%BC=2&-=3&z=1"
+
+
+def test_headers_are_lowered_sorted_and_trimmed() -> None:
+    block, signed = canonical_headers({"X-Amz-B": "  two\t words ", "Host": "h", "x-amz-a": ""})
+    assert block == "host:h\nx-amz-a:\nx-amz-b:two words\n"
+    assert signed == "host;x-amz-a;x-amz-b"
+
+
+def test_a_request_has_six_parts_and_an_unsigned_payload_unless_told() -> None:
+    assert canonical_request("GET", "/k", "a=b", "host:h\n", "host") == f"GET\n/k\na=b\nhost:h\n\nhost\n{UNSIGNED_PAYLOAD}"
+    assert canonical_request("GET", "/", "", "host:h\n", "host", "e3b0").endswith("\ne3b0")

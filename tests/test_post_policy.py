@@ -1,0 +1,143 @@
+"""Which conditions a form carries, in which order, and what is signed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import unittest
+from collections import UserList
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from asyncpresign._sigv4.post_policy import covered_fields, key_condition, needs_condition, sign_form
+from asyncpresign._sigv4.signing import CredentialScope, signature, signing_key
+
+from .stdlib_only import cases, check_botocore_form, check_post_policy
+
+SCOPE = CredentialScope("20260301", "eu-central-1")
+CREDENTIAL = f"AKID/{SCOPE}"
+
+
+def form(fields: dict[str, str] | None = None, conditions: Any = (), **changes: Any) -> dict[str, str]:
+    given: dict[str, Any] = {
+        "bucket": "bucket",
+        "key": "key",
+        "expiration": "2026-03-01T13:00:00Z",
+        "access_key_id": "AKID",
+        "secret_access_key": "secret",
+        "session_token": None,
+        "scope": SCOPE,
+        "timestamp": "20260301T123045Z",
+        **changes,
+    }
+    return sign_form(fields=fields or {}, conditions=conditions, **given)
+
+
+def policy(signed: dict[str, str]) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(base64.b64decode(signed["policy"]))
+    return document
+
+
+PROOF = [{"x-amz-algorithm": "AWS4-HMAC-SHA256"}, {"x-amz-credential": CREDENTIAL}, {"x-amz-date": "20260301T123045Z"}]
+
+
+@pytest.mark.parametrize("case", cases("aws_post_policy"), ids=lambda case: case["bucket"])
+def test_awss_example(case: dict[str, Any]) -> None:
+    check_post_policy(unittest.TestCase(), case)
+
+
+@pytest.mark.parametrize("case", cases("botocore_forms"), ids=lambda case: case["key"])
+def test_frozen_forms_of_botocore(case: dict[str, Any]) -> None:
+    check_botocore_form(unittest.TestCase(), case)
+
+
+def test_a_form_with_nothing_of_the_callers() -> None:
+    signed = form()
+    assert list(signed) == ["key", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "policy", "x-amz-signature"]
+    assert policy(signed) == {
+        "expiration": "2026-03-01T13:00:00Z",
+        "conditions": [{"bucket": "bucket"}, {"key": "key"}, *PROOF],
+    }
+    assert signed["x-amz-signature"] == signature(signing_key("secret", SCOPE), signed["policy"])
+
+
+def test_the_token_is_a_field_and_a_condition() -> None:
+    signed = form(session_token="to/ken")
+    assert signed["x-amz-security-token"] == "to/ken"
+    assert policy(signed)["conditions"][-1] == {"x-amz-security-token": "to/ken"}
+
+
+def test_conditions_are_the_callers_then_uncovered_fields_then_the_forms_own() -> None:
+    conditions = [["content-length-range", 1, 2], ["starts-with", "$Content-Type", "image/"]]
+    signed = form({"acl": "private", "content-type": "image/png", "x-amz-meta-a": "é"}, conditions)
+    assert policy(signed)["conditions"] == [
+        *conditions,
+        {"acl": "private"},
+        {"x-amz-meta-a": "é"},
+        {"bucket": "bucket"},
+        {"key": "key"},
+        *PROOF,
+    ]
+    assert list(signed)[:4] == ["acl", "content-type", "x-amz-meta-a", "key"]
+
+
+@pytest.mark.parametrize("said", [{"bucket": "bucket"}, {"key": "key"}, PROOF[0]], ids=str)
+def test_what_the_caller_said_is_not_said_again(said: dict[str, str]) -> None:
+    conditions = policy(form(conditions=[said]))["conditions"]
+    assert conditions.count(said) == 1
+    assert conditions[0] == said
+    assert len(conditions) == 5
+
+
+def test_a_weaker_condition_on_the_key_does_not_replace_the_exact_one() -> None:
+    conditions = policy(form(conditions=[["starts-with", "$key", ""]]))["conditions"]
+    assert {"key": "key"} in conditions
+
+
+@pytest.mark.parametrize(
+    "name", ["x-ignore-me", "X-Ignore-", "file", "Policy", "x-amz-signature", "AWSAccessKeyId", "signature"]
+)
+def test_fields_that_s3_does_not_ask_to_cover(name: str) -> None:
+    assert not needs_condition(name)
+    assert name not in str(policy(form({name: "value"}))["conditions"])
+
+
+@pytest.mark.parametrize("name", ["acl", "x-ignore", "x-amz-meta-file", "Content-Type", "success_action_status"])
+def test_fields_that_s3_asks_to_cover(name: str) -> None:
+    assert needs_condition(name)
+    assert {name: "value"} in policy(form({name: "value"}))["conditions"]
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("key", {"key": "key"}),
+        ("${filename}", ["starts-with", "$key", ""]),
+        ("user/${filename}", ["starts-with", "$key", "user/"]),
+        ("user/${filename}.jpg", {"key": "user/${filename}.jpg"}),
+        ("${filename}${filename}", ["starts-with", "$key", "${filename}"]),
+    ],
+)
+def test_only_a_final_filename_loosens_the_key(key: str, expected: Any) -> None:
+    assert key_condition(key) == expected
+    signed = form(key=key)
+    assert expected in policy(signed)["conditions"]
+    assert signed["key"] == key
+
+
+def test_conditions_cover_by_name_without_regard_to_case() -> None:
+    conditions = [{"ACL": "private", "b": "c"}, ("eq", "$X-Amz-Meta-A", "x"), ["content-length-range", 1, 2], ["odd"]]
+    assert list(covered_fields(conditions)) == ["acl", "b", "x-amz-meta-a"]
+
+
+def test_conditions_of_any_mapping_and_sequence_type_become_json() -> None:
+    signed = form(
+        conditions=[MappingProxyType({"acl": "private"}), ("content-length-range", 1, 2), UserList(["eq", "$a", "b"])]
+    )
+    assert policy(signed)["conditions"][:3] == [{"acl": "private"}, ["content-length-range", 1, 2], ["eq", "$a", "b"]]
+
+
+def test_the_document_is_ascii() -> None:
+    assert base64.b64decode(form({"x-amz-meta-a": "é🎉"})["policy"]).isascii()

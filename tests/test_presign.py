@@ -1,0 +1,108 @@
+"""Query-string presigning: AWS's own URL, the order of the parameters, and that a signature covers everything."""
+
+from __future__ import annotations
+
+import unittest
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from asyncpresign import Credentials, Presigner
+from asyncpresign._sigv4.presign import presign_url
+from asyncpresign._sigv4.signing import CredentialScope
+
+from .stdlib_only import cases, check_botocore_url, check_presigned_url
+
+EXAMPLE = {
+    "method": "GET",
+    "origin": "https://bucket.example.com",
+    "host": "bucket.example.com",
+    "path": "/key",
+    "query": [("versionId", "v 1")],
+    "headers": {"Range": "bytes=0-9"},
+    "access_key_id": "AKID",
+    "secret_access_key": "secret",
+    "session_token": None,
+    "scope": CredentialScope("20260301", "eu-central-1"),
+    "timestamp": "20260301T123045Z",
+    "expires_in": 60,
+}
+
+
+@pytest.mark.parametrize("case", cases("aws_presigned_urls"), ids=lambda case: case["path"])
+def test_awss_example(case: dict[str, Any]) -> None:
+    check_presigned_url(unittest.TestCase(), case)
+
+
+@pytest.mark.parametrize("case", cases("botocore_urls"), ids=lambda case: case["operation"])
+def test_frozen_urls_of_botocore(case: dict[str, Any]) -> None:
+    check_botocore_url(unittest.TestCase(), case)
+
+
+def test_awss_example_from_end_to_end() -> None:
+    """The host of 2013 is the global one, which an `endpoint_url` can still name."""
+    [case] = cases("aws_presigned_urls")
+    signer = Presigner(
+        Credentials(case["access_key_id"], case["secret_access_key"]),
+        region="us-east-1",
+        endpoint_url="https://s3.amazonaws.com",
+        addressing_style="virtual",
+    )
+    params = {"Bucket": "examplebucket", "Key": "test.txt"}
+    request = signer.presign("get_object", params, expires_in=86400, signing_time=datetime(2013, 5, 24, tzinfo=UTC))
+    assert request.url == case["url"]
+    assert request.url.endswith("aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404")
+    assert request.expires_at == datetime(2013, 5, 25, tzinfo=UTC)
+
+
+def test_the_order_is_own_parameters_then_proof_then_token_then_signature() -> None:
+    names = [name for name, _ in parse_qsl(urlsplit(presign_url(**{**EXAMPLE, "session_token": "to/ken"})).query)]
+    assert names == [
+        "versionId",
+        "X-Amz-Algorithm",
+        "X-Amz-Credential",
+        "X-Amz-Date",
+        "X-Amz-Expires",
+        "X-Amz-SignedHeaders",
+        "X-Amz-Security-Token",
+        "X-Amz-Signature",
+    ]
+
+
+def test_every_header_given_is_signed_and_host_always() -> None:
+    query = dict(parse_qsl(urlsplit(presign_url(**EXAMPLE)).query))
+    assert query["X-Amz-SignedHeaders"] == "host;range"
+    assert dict(parse_qsl(urlsplit(presign_url(**{**EXAMPLE, "headers": {}})).query))["X-Amz-SignedHeaders"] == "host"
+
+
+CHANGES = {
+    "method": "HEAD",
+    "host": "bucket.example.com:8443",
+    "path": "/Key",
+    "query": [("versionId", "v  1")],
+    "headers": {"Range": "bytes=0-8"},
+    "access_key_id": "AKIE",
+    "secret_access_key": "secreT",
+    "session_token": "token",
+    "scope": CredentialScope("20260302", "eu-central-1"),
+    "timestamp": "20260301T123046Z",
+    "expires_in": 61,
+}
+
+
+def signature_of(url: str) -> str:
+    return url.rpartition("&X-Amz-Signature=")[2]
+
+
+@pytest.mark.parametrize("changed", CHANGES)
+def test_the_signature_covers(changed: str) -> None:
+    assert EXAMPLE[changed] != CHANGES[changed]
+    assert signature_of(presign_url(**{**EXAMPLE, changed: CHANGES[changed]})) != signature_of(presign_url(**EXAMPLE))
+
+
+def test_the_signature_does_not_cover_the_scheme() -> None:
+    assert signature_of(presign_url(**{**EXAMPLE, "origin": "http://bucket.example.com"})) == signature_of(
+        presign_url(**EXAMPLE)
+    )

@@ -1,0 +1,129 @@
+"""Pins the public names, and that asking for them loads no more than they need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import asyncpresign
+
+NAMES = [
+    "AccessDenied",
+    "Adjustable",
+    "Conflict",
+    "Credentials",
+    "CredentialsError",
+    "Download",
+    "FormUpload",
+    "IntegrityError",
+    "InvalidRequest",
+    "JournalError",
+    "LocalFileError",
+    "MissingExtra",
+    "NetworkError",
+    "NotFound",
+    "OfflineSigner",
+    "PreconditionFailed",
+    "PresignError",
+    "PresignedPost",
+    "PresignedRequest",
+    "PresignedURLs",
+    "Presigner",
+    "Problem",
+    "Redirected",
+    "Response",
+    "ResponseError",
+    "RetryPolicy",
+    "S3Object",
+    "ServerError",
+    "SignatureMismatch",
+    "Signer",
+    "SlowDown",
+    "Transfer",
+    "TransferError",
+    "TransferReport",
+    "TransferResult",
+    "URLExpired",
+    "UnsafePathError",
+    "UnsupportedRequest",
+    "Upload",
+    "VerificationError",
+]
+
+
+def run(code: str) -> str:
+    """What a fresh interpreter prints for `code`."""
+    where = str(Path(asyncpresign.__file__).parents[1])
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {where!r})\n{code}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_names_are_these() -> None:
+    assert sorted(asyncpresign.__all__) == sorted(["__version__", *NAMES])
+    assert len(asyncpresign.__all__) == len(set(asyncpresign.__all__))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_loads(name: str) -> None:
+    value = getattr(asyncpresign, name)
+    assert value.__name__ == name
+    assert value.__module__.startswith("asyncpresign.")
+    assert getattr(asyncpresign, name) is value
+
+
+def test_every_error_is_public_and_one_tree() -> None:
+    from asyncpresign import errors
+
+    classes = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
+    assert classes <= set(NAMES)
+    assert all(issubclass(getattr(asyncpresign, name), asyncpresign.PresignError) for name in classes)
+
+
+@pytest.mark.parametrize("name", ["presigner", "Nothing", "__wrapped__", "_secret", ""])
+def test_another_name_is_an_attribute_error(name: str) -> None:
+    with pytest.raises(AttributeError, match="module 'asyncpresign' has no attribute"):
+        getattr(asyncpresign, name)
+
+
+def test_dir_shows_the_names_before_they_are_loaded() -> None:
+    listed = run("import asyncpresign; print(*dir(asyncpresign))").split()
+    assert set(listed) <= set(dir(asyncpresign))
+    assert set(NAMES) | {"__version__", "__all__"} <= set(listed)
+    assert listed == sorted(listed)
+
+
+def test_the_version_is_a_text() -> None:
+    assert asyncpresign.__version__.split(".")[0].isdigit()
+
+
+LOADED = "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before} - sys.stdlib_module_names))"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param("import asyncpresign; dir(asyncpresign)", id="the package"),
+        pytest.param(
+            "from asyncpresign import Presigner, OfflineSigner, Credentials, PresignError, S3Object, Signer", id="signing"
+        ),
+        pytest.param(
+            "from asyncpresign import Credentials, Presigner\n"
+            "signer = Presigner(Credentials('AKID', 'secret'), region='eu-central-1')\n"
+            "signer.presign('get_object', {'Bucket': 'bucket', 'Key': 'key'}).curl()\n"
+            "signer.presign_urls('get_object', 'bucket', ['key'])\n"
+            "signer.presign_post('bucket', 'key').html()",
+            id="using it",
+        ),
+    ],
+)
+def test_signing_loads_the_standard_library_only(code: str) -> None:
+    assert run(f"before = set(sys.modules)\n{code}\n{LOADED}").split() == ["asyncpresign"]
+
+
+def test_signing_loads_no_event_loop_and_no_socket() -> None:
+    networked = {"asyncio", "socket", "ssl", "http", "selectors"}
+    code = f"from asyncpresign import OfflineSigner, Presigner; print(*{networked!r} & set(sys.modules))"
+    assert run(code).split() == []

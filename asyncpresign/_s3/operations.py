@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
@@ -118,62 +118,61 @@ def bind(name: str, params: Mapping[str, Any]) -> BoundRequest:
     operation = lookup(name)
     if not isinstance(params, Mapping):
         raise InvalidRequest(Problem("params", "a mapping of parameter names to values", describe(params)))
-    known = operation.parameters
-    problems = [
-        Problem(f"params[{given!r}]", f"a parameter of {operation.name}", repr(given), nearest(str(given), known))
-        for given in params
-        if given not in known
-    ]
-    problems += [
-        Problem(f"params[{parameter.name!r}]", f"a value, which {operation.name} requires", "nothing")
-        for parameter in known.values()
-        if parameter.required and parameter.place != "body" and params.get(parameter.name) is None
-    ]
-    paths: dict[str, str] = {}
-    query = list(operation.static_query)
-    headers: dict[str, str] = {}
-    for given, value in _with_implied(operation, params):
-        parameter = known.get(given)
-        if parameter is None or parameter.place == "body" or value is None:
-            continue
-        if parameter.kind == "sse-c-key" and params.get(f"{given}MD5") is not None:
-            parameter = parameter._replace(kind="string")  # whoever gives the digest has encoded the key already
-        wire, problem = _encode(parameter, value)
-        if problem:
-            problems.append(problem)
-        elif parameter.place == "path":
-            paths[parameter.wire] = wire[0][1]
-            problems += _path_problems(parameter, wire[0][1])
-        elif parameter.place == "query":
-            query += wire
-            problems += [Problem(f"params[{given!r}]", *bad) for _, text in wire if (bad := _utf8_problem(text))]
+    problems = [*_unknown(operation, params), *_missing(operation, params)]
+    places: dict[str, list[tuple[str, str]]] = {"path": [], "query": list(operation.static_query), "header": []}
+    for parameter, value in _given(operation, params):
+        wire = _KINDS[parameter.kind].encode(parameter.wire, value)
+        if wire is None:
+            problems.append(Problem(f"params[{parameter.name!r}]", _KINDS[parameter.kind].expected, describe(value)))
         else:
-            headers.update(wire)
-            problems += [Problem(f"params[{given!r}]", *bad) for _, text in wire if (bad := text_problem(text))]
+            problems += [problem for _, text in wire for problem in _text_problems(parameter, text)]
+            places["header" if parameter.place == "header-map" else parameter.place] += wire
     if problems:
         raise InvalidRequest(*problems)
-    return BoundRequest(operation.name, operation.method, paths.get("Bucket"), paths.get("Key"), operation.body, query, headers)
+    path = dict(places["path"])
+    bucket, key = path.get("Bucket"), path.get("Key")
+    return BoundRequest(operation.name, operation.method, bucket, key, operation.body, places["query"], dict(places["header"]))
 
 
-def _with_implied(operation: Operation, params: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    implied = [(p.name, p.implied) for p in operation.parameters.values() if p.implied and params.get(p.name) is None]
-    return [*params.items(), *implied]
+def _unknown(operation: Operation, params: Mapping[str, Any]) -> Iterator[Problem]:
+    known = operation.parameters
+    for given in params:
+        if given not in known:
+            suggestion = nearest(str(given), known)
+            yield Problem(f"params[{given!r}]", f"a parameter of {operation.name}", repr(given), suggestion)
 
 
-def _encode(parameter: Parameter, value: Any) -> tuple[list[tuple[str, str]], Problem | None]:
-    """The wire names and values of one parameter; several for a map, and for a key that travels with its digest."""
-    expected, encode = _KINDS[parameter.kind]
-    encoded = encode(parameter.wire, value)
-    if encoded is None:
-        return [], Problem(f"params[{parameter.name!r}]", expected, describe(value))
-    return encoded, None
+def _missing(operation: Operation, params: Mapping[str, Any]) -> Iterator[Problem]:
+    for parameter in operation.parameters.values():
+        if parameter.required and parameter.place != "body" and params.get(parameter.name) is None:
+            yield Problem(f"params[{parameter.name!r}]", f"a value, which {operation.name} requires", "nothing")
 
 
-def _path_problems(parameter: Parameter, value: str) -> list[Problem]:
+def _given(operation: Operation, params: Mapping[str, Any]) -> Iterator[tuple[Parameter, Any]]:
+    """The parameters that travel, in the caller's order, then those that botocore adds."""
+    implied = ((p.name, p.implied) for p in operation.parameters.values() if p.implied and params.get(p.name) is None)
+    for name, value in (*params.items(), *implied):
+        parameter = operation.parameters.get(name)
+        if parameter is None or parameter.place == "body" or value is None:
+            continue
+        if parameter.kind == "sse-c-key" and params.get(f"{name}MD5") is not None:
+            parameter = parameter._replace(kind="string")  # whoever gives the digest has encoded the key already
+        yield parameter, value
+
+
+def _text_problems(parameter: Parameter, text: str) -> list[Problem]:
+    """Why `text` cannot stand where the parameter travels."""
     argument = f"params[{parameter.name!r}]"
-    if parameter.wire == "Key":
-        return key_problems(value, argument)
-    return bucket_problems(value, argument)
+    match parameter.place, parameter.wire:
+        case "path", "Key":
+            return key_problems(text, argument)
+        case "path", _:
+            return bucket_problems(text, argument)
+        case "query", _:
+            bad = _utf8_problem(text)
+        case _:
+            bad = text_problem(text)
+    return [Problem(argument, *bad)] if bad else []
 
 
 def bucket_problems(bucket: str, argument: str) -> list[Problem]:
@@ -278,13 +277,18 @@ def _sse_c_key(wire: str, value: Any) -> _Encoded:
     return [(wire, base64.b64encode(key).decode()), (f"{wire}-MD5", digest)]
 
 
-_KINDS: Mapping[str, tuple[str, Callable[[str, Any], _Encoded]]] = {
-    "string": ("a str", _string),
-    "integer": ("an int of 64 bits", _integer),
-    "boolean": ("a bool", _boolean),
-    "rfc822": ("a datetime with a time zone", _rfc822),
-    "iso8601": ("a datetime with a time zone", _iso8601),
-    "list": ("a list of str", _list),
-    "map": ("a dict of header tokens, different in more than case, to ASCII texts", _map),
-    "sse-c-key": ("the key, as str or bytes", _sse_c_key),
+class _Kind(NamedTuple):
+    expected: str
+    encode: Callable[[str, Any], _Encoded]
+
+
+_KINDS: Mapping[str, _Kind] = {
+    "string": _Kind("a str", _string),
+    "integer": _Kind("an int of 64 bits", _integer),
+    "boolean": _Kind("a bool", _boolean),
+    "rfc822": _Kind("a datetime with a time zone", _rfc822),
+    "iso8601": _Kind("a datetime with a time zone", _iso8601),
+    "list": _Kind("a list of str", _list),
+    "map": _Kind("a dict of header tokens, different in more than case, to ASCII texts", _map),
+    "sse-c-key": _Kind("the key, as str or bytes", _sse_c_key),
 }

@@ -15,7 +15,8 @@ from itertools import islice
 from typing import Any, Literal
 
 from .._s3.endpoints import Endpoint, EndpointOptions, option_problems, resolve
-from .._s3.operations import BoundRequest, bind, bucket_problems, key_problems, text_problem
+from .._s3.forms import form_problems
+from .._s3.operations import BoundRequest, bind, key_problems
 from .._sigv4.post_policy import Condition, sign_form
 from .._sigv4.presign import MAX_EXPIRES, MIN_EXPIRES, presign_url
 from .._sigv4.signing import CredentialScope, amz_date, utc
@@ -31,19 +32,6 @@ BATCH = 64
 _METHOD = re.compile(r"[A-Z]+")
 # Years of four digits, in which the longest life ends too.
 _FIRST, _LAST = datetime(1000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
-_OWN_FIELDS = frozenset(
-    {
-        "bucket",
-        "file",
-        "key",
-        "policy",
-        "x-amz-algorithm",
-        "x-amz-credential",
-        "x-amz-date",
-        "x-amz-security-token",
-        "x-amz-signature",
-    }
-)
 
 
 def utc_now() -> datetime:
@@ -203,7 +191,7 @@ class Presigner:
         """
         fields = {} if fields is None else fields
         stated = () if conditions is None else conditions
-        problems = _form_problems(bucket, key, fields, stated, content_length_range)
+        problems = form_problems(bucket, key, fields, stated, content_length_range)
         problems += _life_problems(expires_in, signing_time)
         if problems:
             raise InvalidRequest(*problems)
@@ -345,66 +333,3 @@ def _bind_version(
         return bind(operation, params), []
     except InvalidRequest as error:
         return template, [Problem(argument, problem.expected, problem.got, problem.suggestion) for problem in error.problems]
-
-
-def _form_problems(
-    bucket: object, key: object, fields: object, conditions: object, content_length_range: object
-) -> list[Problem]:
-    problems = bucket_problems(bucket, "bucket") if isinstance(bucket, str) else [Problem("bucket", "a str", describe(bucket))]
-    problems += _form_key_problems(key)
-    if isinstance(fields, Mapping):
-        for name, value in fields.items():
-            problems += _field_problems(name, value)
-    else:
-        problems.append(Problem("fields", "a mapping of field names to texts", describe(fields)))
-    if isinstance(conditions, Sequence) and not isinstance(conditions, str | bytes):
-        for index, condition in enumerate(conditions):
-            problems += _condition_problems(f"conditions[{index}]", condition)
-    else:
-        problems.append(Problem("conditions", "a list of conditions", describe(conditions)))
-    if content_length_range is not None and not _is_range(content_length_range):
-        expected = "(minimum, maximum) in bytes, 0 <= minimum <= maximum"
-        problems.append(Problem("content_length_range", expected, describe(content_length_range)))
-    return problems
-
-
-def _form_key_problems(key: object) -> list[Problem]:
-    if not isinstance(key, str):
-        return [Problem("key", "a str", describe(key))]
-    if problems := key_problems(key, "key"):
-        return problems
-    # A line break would end the field; S3 could not be told such a key by a form.
-    return [Problem("key", *bad)] if (bad := text_problem(key)) else []
-
-
-def _field_problems(name: object, value: object) -> list[Problem]:
-    argument = f"fields[{name!r}]"
-    if not isinstance(name, str) or not name or text_problem(name):
-        return [Problem("fields", "names that are texts without control characters", describe(name))]
-    if name.lower() in _OWN_FIELDS:
-        return [Problem(argument, "a field that the form does not fill in by itself", repr(name))]
-    if not isinstance(value, str):
-        return [Problem(argument, "a str", describe(value))]
-    return [Problem(argument, *bad)] if (bad := text_problem(value)) else []
-
-
-def _condition_problems(argument: str, condition: object) -> list[Problem]:
-    expected = '{"field": "value"}, ["eq" | "starts-with", "$field", "value"] or ["content-length-range", minimum, maximum]'
-    match condition:
-        case Mapping():
-            valid = bool(condition) and all(isinstance(part, str) for item in condition.items() for part in item)
-        case ["content-length-range", minimum, maximum]:
-            valid = _is_range((minimum, maximum))
-        case ["eq" | "starts-with", str(name), str()]:
-            valid = name.startswith("$") and len(name) > 1
-        case _:
-            valid = False
-    return [] if valid else [Problem(argument, expected, describe(condition))]
-
-
-def _is_range(value: object) -> bool:
-    match value:
-        case (int(minimum), int(maximum)) if not isinstance(minimum, bool) and not isinstance(maximum, bool):
-            return 0 <= minimum <= maximum < 2**63
-        case _:
-            return False

@@ -7,6 +7,7 @@ follows redirects and ends everything after five minutes. All of that is off her
 
 from __future__ import annotations
 
+import asyncio
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -23,6 +24,9 @@ from .transport import Answer, Request, RequestBody
 CONNECT_SECONDS = 30.0
 STALL_SECONDS = 60.0
 
+# Bytes that must be taken from us within STALL_SECONDS.
+PIECE = 256 * 1024
+
 # Bytes aiohttp buffers before it stops reading from the socket; its own default halves the rate of large bodies.
 READ_BUFFER = 1 << 20
 
@@ -34,9 +38,10 @@ _TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=CONNECT_
 class _Payload(aiohttp.Payload):
     """A `RequestBody` as aiohttp wants it: of known length, so never chunked, which S3 refuses."""
 
-    def __init__(self, body: RequestBody) -> None:
+    def __init__(self, body: RequestBody, request: Request) -> None:
         super().__init__(body)
         self._size = body.size
+        self._request = request
         self._begun = False
         self.failure: Exception | None = None
 
@@ -59,7 +64,9 @@ class _Payload(aiohttp.Payload):
         try:
             async for chunk in chunks:
                 try:
-                    await writer.write(chunk)
+                    await _write(writer, chunk)
+                except TimeoutError:
+                    raise NetworkError("the server stopped taking the body", request=str(self._request)) from None
                 except (OSError, aiohttp.ClientError):
                     return
         except Exception as error:
@@ -73,6 +80,14 @@ class _Payload(aiohttp.Payload):
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         raise TypeError("a streamed body has no text")
+
+
+async def _write(writer: AbstractStreamWriter, chunk: bytes) -> None:
+    """aiohttp's timeouts begin when the body is sent, so a server that stops reading would be waited for for ever."""
+    view = memoryview(chunk)
+    for start in range(0, len(view), PIECE):
+        async with asyncio.timeout(STALL_SECONDS):
+            await writer.write(view[start : start + PIECE])
 
 
 class _Answer:
@@ -95,7 +110,8 @@ class _Answer:
         try:
             return await self._content.readany()
         except _FOREIGN as error:
-            raise _ours(error, self._request) from None
+            failure = _ours(error, self._request)
+        raise failure  # outside of the handler, as below
 
 
 class AiohttpTransport:
@@ -123,10 +139,20 @@ class AiohttpTransport:
     async def send(self, request: Request) -> AsyncIterator[Answer]:
         if self._session.closed:
             raise InvalidRequest(Problem("session", "an open aiohttp.ClientSession", "a closed one"))
-        payload = _Payload(request.body) if request.body is not None else None
+        response = await self._request(request)
+        try:
+            yield _Answer(response, request)
+        finally:
+            # Stops a body that is still being sent, and closes a connection that was not read to its end.
+            response.release()
+            with suppress(*_FOREIGN):
+                await response.wait_for_close()
+
+    async def _request(self, request: Request) -> aiohttp.ClientResponse:
+        payload = _Payload(request.body, request) if request.body is not None else None
         try:
             url = URL(request.url, encoded=True)
-            response = await self._session.request(
+            return await self._session.request(
                 request.method,
                 url,
                 proxy=_environments_proxy(url) if self._trust_env else None,
@@ -140,16 +166,10 @@ class AiohttpTransport:
                 timeout=_TIMEOUT,
             )
         except _FOREIGN as error:
-            if payload is not None and payload.failure is not None:
-                raise payload.failure from None
-            raise _ours(error, request) from None
-        try:
-            yield _Answer(response, request)
-        finally:
-            # Stops a body that is still being sent, and closes a connection that was not read to its end.
-            response.release()
-            with suppress(*_FOREIGN):
-                await response.wait_for_close()
+            failure = payload.failure if payload is not None else None
+            failure = failure or _ours(error, request)
+        # Outside of the handler, which would make aiohttp's error and its texts the context of ours.
+        raise failure
 
     async def aclose(self) -> None:
         if self._owned:

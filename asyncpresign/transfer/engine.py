@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, assert_never
 
 import anyio
 
@@ -24,15 +24,26 @@ from ..http.transport import Answer, Request, RequestBody, Response, Transport
 from ..models import PresignedPost, PresignedRequest, S3Object
 from ..signers.base import Signer
 from .decide import Action, decide, response_error
-from .files import CHUNK, OpenSource, Sink, Threads, check_destination, open_sink, open_source
+from .files import CHUNK, OpenSource, Sink, Threads, check_destination, open_sink, open_source, size_problems
 from .form import form_body, form_content_type
 from .items import Download, FormUpload, Item, Source, Status, TransferResult, Upload
 from .policy import RetryBudget, RetryPolicy
+
+# Reads the system's tables now: a coroutine must not wait for files.
+mimetypes.init()
 
 # How much of an answer that is not an object is read: S3's documents about one object are a few hundred bytes.
 _DOCUMENT = 64 * 1024
 # S3 answers a form with 303 when it has a success_action_redirect; the object is stored by then.
 _SEE_OTHER = 303
+
+# What an item's fields hold if they hold anything; the others are looked at where they are used.
+_KINDS: Mapping[str, tuple[type, str]] = {
+    "params": (Mapping, "a mapping of parameter names to values"),
+    "fields": (Mapping, "a mapping of field names to texts"),
+    "filename": (str, "a text"),
+    "content_type": (str, 'a content type, or "guess"'),
+}
 
 _Result = TypeVar("_Result")
 _Sign = Callable[[], Awaitable[Request]]
@@ -76,6 +87,7 @@ class Engine:
     async def perform(self, item: Item) -> TransferResult:
         """Do what `item` says. Raises a `PresignError` when it cannot be done."""
         started = self._edge.monotonic()
+        _check_item(item)
         match item:
             case Download():
                 moved, attempts = await self._download(item)
@@ -84,7 +96,7 @@ class Engine:
             case FormUpload():
                 moved, attempts = await self._upload_form(item)
             case _:
-                raise InvalidRequest(Problem("item", "a Download, Upload or FormUpload", describe(item)))
+                assert_never(item)
         seconds = self._edge.monotonic() - started
         return TransferResult(item, Status.DONE, moved.size, attempts, moved.verified_by, None, seconds, moved.data)
 
@@ -261,6 +273,19 @@ class Engine:
             await self._edge.sleep(decision.delay)
 
 
+def _check_item(item: object) -> None:
+    if not isinstance(item, Download | Upload | FormUpload):
+        raise InvalidRequest(Problem("item", "a Download, Upload or FormUpload", describe(item)))
+    values = {name: getattr(item, name, None) for name in _KINDS}
+    problems = [
+        Problem(name, _KINDS[name][1], describe(value))
+        for name, value in values.items()
+        if value is not None and not isinstance(value, _KINDS[name][0])
+    ]
+    if problems := [*problems, *size_problems(item.size)]:
+        raise InvalidRequest(*problems)
+
+
 def _allowed(place: object, source: OpenSource | None) -> frozenset[Action]:
     """What may be done again: nothing with a source that can be read once; signing only what is not signed already."""
     if source is not None and not source.repeatable:
@@ -299,22 +324,24 @@ async def _receive(answer: Answer, sink: Sink, size: int | None, request: Reques
     expected = int(announced) if announced is not None and announced.isdigit() else None
     if size is not None and expected not in (None, size):
         raise IntegrityError(f"the object has {expected} bytes, not the {size} that were expected", request=str(request))
+    limit = size if expected is None else expected
     pending: list[bytes] = []
     held = total = 0
     async for chunk in answer.chunks():
         pending.append(chunk)
         held += len(chunk)
+        if limit is not None and total + held > limit:
+            raise IntegrityError(f"more than {limit} bytes arrived", request=str(request))
         if held >= CHUNK:
             await sink.write(b"".join(pending))
             pending.clear()
             total, held = total + held, 0
     total += held
-    for promised in (expected, size):
-        if promised is not None and promised != total:
-            raise IntegrityError(f"{total} bytes arrived instead of {promised}", request=str(request))
+    if limit is not None and total < limit:
+        raise IntegrityError(f"{total} bytes arrived instead of {limit}", request=str(request))
     if held:
         await sink.write(b"".join(pending))
-    return total, "size" if expected is not None or size is not None else None
+    return total, "size" if limit is not None else None
 
 
 async def _read(answer: Answer, limit: int, request: Request) -> bytes:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import suppress
@@ -26,6 +27,7 @@ SMALL = 64 * 1024
 CHUNK = 1024 * 1024
 
 _Result = TypeVar("_Result")
+_URL = re.compile("https?:/", re.IGNORECASE)
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -36,8 +38,24 @@ class Threads:
         self._limiter = anyio.CapacityLimiter(limit)
 
     async def run(self, call: Callable[..., _Result], *args: Any) -> _Result:
-        # Not abandoned when cancelled: the file would be closed, and its number given to another, under a running write.
-        return await anyio.to_thread.run_sync(call, *args, limiter=self._limiter)
+        """Not abandoned when cancelled: the file would be closed, and its number given to another, under a running write.
+
+        anyio shields the call from cancel scopes only; a group waits for its task when `Task.cancel()` is called, too.
+        """
+        results: list[_Result] = []
+        failures: list[Exception] = []
+
+        async def work() -> None:
+            try:
+                results.append(await anyio.to_thread.run_sync(call, *args, limiter=self._limiter))
+            except Exception as error:  # noqa: BLE001 (raised below, outside of the group, which would wrap it)
+                failures.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(work)
+        if failures:
+            raise failures[0]
+        return results[0]
 
 
 def _local(error: OSError, path: str) -> LocalFileError:
@@ -85,6 +103,7 @@ class _PathSource:
         self._path = path
         self._threads = threads
         self.name = os.path.basename(path)
+        _refuse_url("source", path)
         try:
             # Never waits for the other end of a pipe; what is not a regular file is refused below.
             self._file = os.open(path, os.O_RDONLY | _BINARY | getattr(os, "O_NONBLOCK", 0))
@@ -174,10 +193,13 @@ class _StreamSource:
         left = self.size
         stream = aiter(self._stream)
         while (chunk := await self._next(stream)) is not None:
+            if not isinstance(chunk, bytes | bytearray | memoryview):
+                raise InvalidRequest(Problem("source", "an async iterable of bytes", f"one that yields {describe(chunk)}"))
+            chunk = bytes(chunk)
             left -= len(chunk)
             if left < 0:
                 break
-            yield bytes(chunk)
+            yield chunk
         if left:
             got = "more" if left < 0 else f"{self.size - left}"
             raise InvalidRequest(
@@ -196,13 +218,19 @@ class _StreamSource:
 
 async def open_source(source: Source, size: int | None, threads: Threads) -> OpenSource:
     """`source`, ready to be read. Raises `InvalidRequest` for what cannot be one, or has not the `size` said."""
-    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
-        raise InvalidRequest(Problem("size", "a number of bytes", describe(size)))
+    if problems := size_problems(size):
+        raise InvalidRequest(*problems)
     opened = await _open(source, size, threads)
     if size is not None and opened.size != size:
         opened.close()
         raise InvalidRequest(Problem("size", f"the source's own size of {opened.size} bytes", describe(size)))
     return opened
+
+
+def size_problems(size: object) -> list[Problem]:
+    if size is None or (isinstance(size, int) and not isinstance(size, bool) and size >= 0):
+        return []
+    return [Problem("size", "a number of bytes", describe(size))]
 
 
 async def _open(source: Source, size: int | None, threads: Threads) -> OpenSource:
@@ -237,6 +265,12 @@ async def _open_file(file: BinaryIO, size: int | None, threads: Threads) -> Open
         if isinstance(error, InvalidRequest):
             raise
         raise InvalidRequest(Problem("source", "a binary file that is open", type(error).__name__)) from None
+
+
+def _refuse_url(argument: str, path: str) -> None:
+    """Arguments in the wrong order, most likely; no error about a file may show a signature."""
+    if _URL.match(path):
+        raise InvalidRequest(Problem(argument, "a path", "a URL", "the source comes first, then the destination"))
 
 
 def _no_path(argument: str, path: object) -> InvalidRequest:
@@ -385,9 +419,13 @@ def _write_descriptor(file: int, data: bytes) -> None:
 def _write_file(file: BinaryIO, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        # A buffered file writes all there is; a raw one says how much it took.
+        # A buffered file writes all there is; a raw one says how much it took, None if it would have to wait.
         written = file.write(view)
-        view = view[len(view) if written is None else written :]
+        if written is None and not isinstance(file, io.RawIOBase):
+            return
+        if not written:
+            raise BlockingIOError("the destination takes no more")
+        view = view[written:]
 
 
 def check_destination(destination: Destination) -> None:
@@ -401,6 +439,7 @@ def check_destination(destination: Destination) -> None:
     path = os.fspath(destination)
     if not isinstance(path, str) or not path:
         raise InvalidRequest(Problem("destination", "a path", describe(path)))
+    _refuse_url("destination", path)
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:

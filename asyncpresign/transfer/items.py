@@ -26,10 +26,12 @@ def _show(value: object) -> str:
             return repr(redact(value))
         case bytes():
             return f"<{describe(value)}>"
-        case S3Object() | PresignedRequest() | PresignedPost() | Path() | StrEnum() | PresignError():
-            return str(value) if isinstance(value, S3Object | StrEnum) else repr(value)
+        case S3Object():
+            return str(value)
+        case PresignedRequest() | PresignedPost() | Path() | PresignError() | _Shown():
+            return redact(repr(value))
         case _:
-            return describe(value) if not isinstance(value, Download | Upload | FormUpload) else repr(value)
+            return describe(value)
 
 
 class _Shown:

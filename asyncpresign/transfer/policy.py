@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ..errors import InvalidRequest, Problem, describe
@@ -24,10 +25,10 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         rules = {
-            "attempts": ("an int of at least 1", isinstance(self.attempts, int) and self.attempts >= 1),
-            "base": ("seconds, at least 0", isinstance(self.base, int | float) and self.base >= 0),
-            "cap": ("seconds, at least 0", isinstance(self.cap, int | float) and self.cap >= 0),
-            "budget": ("an int of at least 0", isinstance(self.budget, int) and self.budget >= 0),
+            "attempts": ("an int of at least 1", _is_count(self.attempts) and self.attempts >= 1),
+            "base": ("seconds, at least 0", _is_seconds(self.base)),
+            "cap": ("seconds, at least 0", _is_seconds(self.cap)),
+            "budget": ("an int of at least 0", _is_count(self.budget) and self.budget >= 0),
         }
         problems = [
             Problem(name, expected, describe(getattr(self, name))) for name, (expected, holds) in rules.items() if not holds
@@ -38,6 +39,14 @@ class RetryPolicy:
     def backoff(self, retry: int, jitter: float) -> float:
         """Seconds before retry number `retry` (from 1): full jitter, `jitter` being random in 0..1."""
         return jitter * min(self.cap, self.base * 2.0 ** min(retry - 1, 60))
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 class RetryBudget:

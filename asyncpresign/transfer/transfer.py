@@ -247,13 +247,15 @@ class Transfer:
         self._check_entered()
         queue = _Queue(items)
         sender, receiver = anyio.create_memory_object_stream[TransferResult](self._concurrency)
-        failure: Exception | None = None
+        failure: BaseException | None = None
         with sender, receiver:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._work_through, queue, sender)
                 try:
                     yield _Results(receiver, queue)
-                except Exception as error:  # noqa: BLE001 (raised below, outside of the task group, which would wrap it)
+                except anyio.get_cancelled_exc_class():
+                    raise
+                except BaseException as error:  # noqa: BLE001 (raised below, outside of the task group, which would wrap it)
                     failure = error
                 tasks.cancel_scope.cancel()
         if failure is not None:

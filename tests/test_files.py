@@ -1,0 +1,629 @@
+"""The local side: every kind of source and destination, whole and broken, and that no temporary file is ever left."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from asyncpresign import InvalidRequest, LocalFileError
+from asyncpresign.transfer.files import CHUNK, SMALL, Sink, Threads, check_destination, open_sink, open_source
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX files")
+
+
+@pytest.fixture
+async def threads() -> Threads:
+    return Threads(4)
+
+
+async def read(source: Any, threads: Threads, size: int | None = None) -> bytes:
+    opened = await open_source(source, size, threads)
+    try:
+        data = b"".join([chunk async for chunk in opened.chunks()])
+        assert len(data) == opened.size
+        return data
+    finally:
+        opened.close()
+
+
+class Pipe(io.RawIOBase):
+    """A binary file that cannot seek; it gives at most `step` bytes at a time."""
+
+    def __init__(self, data: bytes, step: int = 1000) -> None:
+        self._data = io.BytesIO(data)
+        self._step = step
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        return self._data.read(min(size, self._step) if size >= 0 else self._step)
+
+
+async def stream(*parts: Any) -> AsyncIterator[Any]:
+    for part in parts:
+        yield part
+
+
+# --- sources ----------------------------------------------------------------------------------------------------------
+
+SIZES = [0, 1, SMALL - 1, SMALL, SMALL + 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7]
+
+
+def pattern(size: int) -> bytes:
+    return (bytes(range(251)) * (size // 251 + 1))[:size]
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_every_kind_of_source_gives_its_bytes_twice(threads: Threads, tmp_path: Path, size: int) -> None:
+    data = pattern(size)
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    with path.open("rb") as file, path.open("rb", buffering=0) as raw:
+        sources = [data, bytearray(data), memoryview(data), path, str(path), io.BytesIO(data), file, raw]
+        for source in sources:
+            opened = await open_source(source, None, threads)  # type: ignore[arg-type]
+            assert (opened.size, opened.repeatable) == (size, True)
+            for _ in range(2):
+                assert b"".join([chunk async for chunk in opened.chunks()]) == data
+            opened.close()
+        assert not file.closed
+        assert not raw.closed
+
+
+async def test_bytes_that_change_afterwards_are_sent_as_they_were(threads: Threads) -> None:
+    data = bytearray(b"before")
+    opened = await open_source(data, None, threads)  # type: ignore[arg-type]
+    data[:] = b"after!"
+    assert b"".join([chunk async for chunk in opened.chunks()]) == b"before"
+
+
+async def test_a_file_is_sent_from_where_it_stands(threads: Threads, tmp_path: Path) -> None:
+    path = tmp_path / "name.bin"
+    path.write_bytes(b"0123456789")
+    with path.open("rb") as file:
+        file.seek(3)
+        for _ in range(2):
+            opened = await open_source(file, None, threads)
+            assert (opened.size, opened.name) == (7, "name.bin")
+            assert b"".join([chunk async for chunk in opened.chunks()]) == b"3456789"
+            file.seek(3)
+        file.seek(100)
+        assert await read(file, threads) == b""
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [(b"x", "file"), (io.BytesIO(b"x"), "file"), (Pipe(b"x"), "file")],
+    ids=lambda value: type(value).__name__,
+)
+async def test_what_has_no_name_is_called_file(threads: Threads, source: Any, name: str) -> None:
+    assert (await open_source(source, 1, threads)).name == name
+
+
+async def test_a_path_is_called_by_its_last_part(threads: Threads, tmp_path: Path) -> None:
+    (tmp_path / "ä b.txt").write_bytes(b"")
+    opened = await open_source(tmp_path / "ä b.txt", None, threads)
+    assert opened.name == "ä b.txt"
+    opened.close()
+
+
+async def test_a_file_that_cannot_seek_needs_a_size_and_is_read_once(threads: Threads) -> None:
+    with pytest.raises(InvalidRequest, match="size"):
+        await open_source(Pipe(b"abc"), None, threads)  # type: ignore[arg-type]
+    opened = await open_source(Pipe(pattern(5000)), 5000, threads)  # type: ignore[arg-type]
+    assert not opened.repeatable
+    assert b"".join([chunk async for chunk in opened.chunks()]) == pattern(5000)
+
+
+async def test_a_file_that_ends_before_its_size(threads: Threads) -> None:
+    with pytest.raises(LocalFileError, match="ended 2 bytes before its size of 5"):
+        await read(Pipe(b"abc"), threads, 5)
+
+
+async def test_an_async_iterable_needs_a_size_and_is_read_once(threads: Threads) -> None:
+    with pytest.raises(InvalidRequest, match="size"):
+        await open_source(stream(b"abc"), None, threads)
+    opened = await open_source(stream(b"ab", b"", bytearray(b"c"), memoryview(b"de")), 5, threads)
+    assert not opened.repeatable
+    assert b"".join([chunk async for chunk in opened.chunks()]) == b"abcde"
+    assert await read(stream(), threads, 0) == b""
+
+
+@pytest.mark.parametrize(("parts", "got"), [([b"abc"], "yielded 3"), ([], "yielded 0"), ([b"abc", b"def"], "yielded more")])
+async def test_an_async_iterable_of_another_size(threads: Threads, parts: list[bytes], got: str) -> None:
+    with pytest.raises(InvalidRequest, match=got):
+        await read(stream(*parts), threads, 5)
+
+
+@pytest.mark.parametrize("parts", [["text"], [b"ab", "cde"], [1, 2], [None]], ids=str)
+async def test_an_async_iterable_of_something_else(threads: Threads, parts: list[object]) -> None:
+    with pytest.raises(InvalidRequest, match="bytes"):
+        await read(stream(*parts), threads, 5)
+
+
+async def test_what_an_async_iterable_raises_is_chained(threads: Threads) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"ab"
+        raise LookupError("the caller's own")
+
+    with pytest.raises(LocalFileError, match="LookupError") as caught:
+        await read(broken(), threads, 5)
+    assert isinstance(caught.value.__cause__, LookupError)
+
+
+@pytest.mark.parametrize("size", [-1, 1.5, "3", True, b"1"])
+async def test_a_size_that_is_none_is_refused(threads: Threads, size: Any) -> None:
+    for source in (b"abc", io.BytesIO(b"abc"), stream(b"abc")):
+        with pytest.raises(InvalidRequest, match="size"):
+            await open_source(source, size, threads)
+
+
+async def test_a_size_that_is_not_the_sources_is_refused(threads: Threads, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    before = open_files()
+    for source in (b"abc", io.BytesIO(b"abc"), path):
+        with pytest.raises(InvalidRequest, match="size of 3 bytes"):
+            await open_source(source, 4, threads)
+    assert open_files() == before
+
+
+@pytest.mark.parametrize(
+    "source", [None, 5, object(), ["a"], {"a": b"b"}, iter([b"a"])], ids=lambda value: type(value).__name__
+)
+async def test_what_is_no_source_is_refused(threads: Threads, source: Any) -> None:
+    with pytest.raises(InvalidRequest, match="source"):
+        await open_source(source, None, threads)
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", b"bytes are content\0", "\udc80"])
+async def test_paths_that_no_system_can_hold(threads: Threads, path: Any) -> None:
+    if isinstance(path, bytes):
+        assert await read(path, threads) == path
+    else:
+        with pytest.raises((InvalidRequest, LocalFileError)):
+            await open_source(path, None, threads)
+
+
+@pytest.mark.parametrize("url", ["https://host/key?X-Amz-Signature=abc", "HTTP://host/key", Path("http://host/key")])
+async def test_a_url_is_no_path(threads: Threads, url: Any) -> None:
+    with pytest.raises(InvalidRequest, match="source: expected a path, got a URL; the source comes first"):
+        await open_source(url, None, threads)
+    with pytest.raises(InvalidRequest, match="destination: expected a path, got a URL"):
+        check_destination(url)
+
+
+async def test_a_missing_file_is_named(threads: Threads, tmp_path: Path) -> None:
+    with pytest.raises(LocalFileError, match="No such file") as caught:
+        await open_source(tmp_path / "missing", None, threads)
+    assert caught.value.path == str(tmp_path / "missing")
+    assert isinstance(caught.value, OSError)
+
+
+def open_files() -> list[str]:
+    return sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else []
+
+
+@posix
+@pytest.mark.parametrize("kind", ["directory", "pipe", "device"])
+async def test_only_a_regular_file_is_a_source(threads: Threads, tmp_path: Path, kind: str) -> None:
+    paths = {"directory": tmp_path, "pipe": tmp_path / "pipe", "device": Path("/dev/zero")}
+    os.mkfifo(paths["pipe"])
+    before = open_files()
+    with anyio.fail_after(5):
+        with pytest.raises(InvalidRequest, match="a regular file, got a "):
+            await open_source(paths[kind], None, threads)
+    assert open_files() == before
+
+
+async def test_a_text_file_is_refused(threads: Threads, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("abc")
+    with path.open(encoding="utf-8") as file, pytest.raises(InvalidRequest, match="text mode"):
+        await open_source(file, None, threads)  # type: ignore[arg-type]
+
+    class Texts:
+        """Text from something that does not say so."""
+
+        def read(self, size: int) -> str:
+            return "a" * size
+
+        def seekable(self) -> bool:
+            return False
+
+    with pytest.raises(InvalidRequest, match="binary mode"):
+        await read(Texts(), threads, 3)
+
+
+async def test_a_closed_file_is_refused(threads: Threads) -> None:
+    file = io.BytesIO(b"abc")
+    file.close()
+    with pytest.raises(InvalidRequest, match="open"):
+        await open_source(file, None, threads)
+
+
+@pytest.mark.parametrize("size", [10, SMALL + 10, CHUNK + 10, 3 * CHUNK])
+async def test_a_file_that_shrinks_is_noticed(threads: Threads, tmp_path: Path, size: int) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(size))
+    opened = await open_source(path, None, threads)
+    os.truncate(path, size // 2)
+    with pytest.raises(LocalFileError, match=f"changed while it was read: {size} bytes at first, now {size // 2}"):
+        async for _ in opened.chunks():
+            pass
+    opened.close()
+
+
+async def test_a_file_that_grows_is_sent_as_it_was(threads: Threads, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    opened = await open_source(path, None, threads)
+    with path.open("ab") as file:
+        file.write(b"def")
+    assert b"".join([chunk async for chunk in opened.chunks()]) == b"abc"
+    opened.close()
+
+
+async def test_a_file_whose_read_fails_is_chained(threads: Threads) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(LocalFileError, match="cannot be read: OSError") as caught:
+        await read(Broken(b"abc"), threads)
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+# --- destinations -----------------------------------------------------------------------------------------------------
+
+
+async def write(sink: Sink, *parts: bytes) -> bytes | None:
+    await sink.restart()
+    for part in parts:
+        await sink.write(part)
+    data = await sink.commit()
+    sink.discard()
+    return data
+
+
+async def path_sink(path: Path | str, threads: Threads) -> Sink:
+    check_destination(path)
+    return await open_sink(path, "token", threads)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_path_gets_all_bytes(threads: Threads, tmp_path: Path, size: int) -> None:
+    for name in (tmp_path / "a", str(tmp_path / "b")):
+        assert await write(await path_sink(name, threads), pattern(size)[:7], pattern(size)[7:]) is None
+        assert Path(name).read_bytes() == pattern(size)
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+async def test_a_relative_path(threads: Threads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    await write(await path_sink("name", threads), b"abc")
+    assert os.listdir(tmp_path) == ["name"]
+
+
+async def test_nothing_is_seen_before_it_is_whole(threads: Threads, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    sink = await path_sink(path, threads)
+    await sink.restart()
+    assert os.listdir(tmp_path) == ["file"]
+    await sink.write(b"new")
+    assert path.read_bytes() == b"old"
+    await sink.commit()
+    assert path.read_bytes() == b"new"
+    sink.discard()
+    assert os.listdir(tmp_path) == ["file"]
+
+
+async def test_what_is_not_committed_leaves_nothing(threads: Threads, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    before = open_files()
+    sink = await path_sink(path, threads)
+    await sink.restart()
+    await sink.write(b"new")
+    sink.discard()
+    sink.discard()
+    assert (os.listdir(tmp_path), path.read_bytes(), open_files()) == (["file"], b"old", before)
+
+
+async def test_another_attempt_starts_from_nothing(threads: Threads, tmp_path: Path) -> None:
+    sink = await path_sink(tmp_path / "file", threads)
+    await sink.restart()
+    await sink.write(b"the first attempt")
+    await write(sink, b"second")
+    assert (tmp_path / "file").read_bytes() == b"second"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@posix
+async def test_a_link_is_kept_and_its_target_replaced(threads: Threads, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    target, link, dangling = tmp_path / "there" / "target", tmp_path / "link", tmp_path / "dangling"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    dangling.symlink_to("there/new")
+    await write(await path_sink(link, threads), b"one")
+    await write(await path_sink(dangling, threads), b"two")
+    assert (link.readlink(), target.read_bytes(), (tmp_path / "there" / "new").read_bytes()) == (target, b"one", b"two")
+    assert dangling.is_symlink()
+    assert sorted(os.listdir(tmp_path / "there")) == ["new", "target"]
+
+
+@posix
+async def test_permissions_are_those_of_a_new_file(threads: Threads, tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        await write(await path_sink(tmp_path / "file", threads), b"x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("destination", [5, b"/tmp/x", object(), [], ""], ids=repr)
+def test_what_is_no_destination_is_refused(destination: Any) -> None:
+    with pytest.raises(InvalidRequest, match="destination"):
+        check_destination(destination)
+
+
+@pytest.mark.parametrize("destination", ["a\0b", "\udc80\udcff", "x" * 5000])
+async def test_a_destination_that_no_system_can_hold(destination: str, threads: Threads, tmp_path: Path) -> None:
+    with pytest.raises((InvalidRequest, LocalFileError)):
+        await write(await path_sink(f"{tmp_path}/{destination}/file", threads), b"x")
+    assert os.listdir(tmp_path) == []
+
+
+@posix
+@pytest.mark.parametrize("kind", ["directory", "directory/", "link to directory", "missing/", "device", "pipe"])
+async def test_only_a_file_is_a_destination(tmp_path: Path, kind: str) -> None:
+    directory = tmp_path / "directory"
+    directory.mkdir()
+    (tmp_path / "link").symlink_to(directory)
+    os.mkfifo(tmp_path / "pipe")
+    places = {
+        "directory": directory,
+        "directory/": f"{directory}/",
+        "link to directory": tmp_path / "link",
+        "missing/": f"{tmp_path}/missing/",
+        "device": "/dev/null",
+        "pipe": tmp_path / "pipe",
+    }
+    with pytest.raises(InvalidRequest, match="destination"):
+        check_destination(places[kind])  # type: ignore[arg-type]
+    assert sorted(os.listdir(tmp_path)) == ["directory", "link", "pipe"]
+
+
+def test_a_text_file_is_no_destination(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w", encoding="utf-8") as file, pytest.raises(InvalidRequest, match="text mode"):
+        check_destination(file)  # type: ignore[arg-type]
+
+
+async def test_a_directory_that_is_missing(threads: Threads, tmp_path: Path) -> None:
+    sink = await path_sink(tmp_path / "missing" / "file", threads)
+    with pytest.raises(LocalFileError, match="No such file") as caught:
+        await write(sink, b"x")
+    sink.discard()
+    assert caught.value.path == str(tmp_path / "missing" / "file")
+    assert os.listdir(tmp_path) == []
+
+
+async def test_a_file_in_the_place_of_a_directory(threads: Threads, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(LocalFileError):
+        await write(await path_sink(tmp_path / "file" / "deeper", threads), b"x")
+
+
+async def test_a_destination_that_becomes_a_directory(threads: Threads, tmp_path: Path) -> None:
+    sink = await path_sink(tmp_path / "file", threads)
+    (tmp_path / "file" / "deeper").mkdir(parents=True)
+    with pytest.raises(LocalFileError) as caught:
+        await write(sink, b"x")
+    assert caught.value.path == str(tmp_path / "file")
+    sink.discard()
+    assert os.listdir(tmp_path) == ["file"]
+
+
+async def test_into_memory(threads: Threads) -> None:
+    sink = await open_sink(None, "token", threads)
+    await sink.restart()
+    await sink.write(b"the first attempt")
+    assert await write(sink, b"ab", b"c") == b"abc"
+
+
+async def test_into_a_file_of_the_callers(threads: Threads, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for mode in ({}, {"buffering": 0}):
+        with path.open("wb+", **mode) as file:  # type: ignore[call-overload]
+            file.write(b"head ")
+            sink = await open_sink(file, "token", threads)
+            await sink.restart()
+            await sink.write(b"a first attempt that was longer")
+            assert await write(sink, b"second", bytes(CHUNK)) is None
+            assert not file.closed
+        assert path.read_bytes() == b"head second" + bytes(CHUNK)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+class Unseekable(io.RawIOBase):
+    """Takes at most seven bytes at a time, as a socket may."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.data += bytes(data[:7])
+        return min(7, len(data))
+
+
+async def test_into_a_file_that_cannot_seek(threads: Threads) -> None:
+    file = Unseekable()
+    sink = await open_sink(file, "token", threads)  # type: ignore[arg-type]
+    await write(sink, b"a whole body")
+    assert file.data == b"a whole body"
+
+
+async def test_what_a_file_that_cannot_seek_got_cannot_be_taken_back(threads: Threads) -> None:
+    file = Unseekable()
+    sink = await open_sink(file, "token", threads)  # type: ignore[arg-type]
+    await sink.restart()
+    await sink.restart()
+    await sink.write(b"part")
+    with pytest.raises(LocalFileError, match="cannot seek"):
+        await sink.restart()
+    assert file.data == b"part"
+
+
+async def test_a_file_whose_write_fails_is_chained(threads: Threads, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (tmp_path / "file").open("rb") as file:
+        sink = await open_sink(file, "token", threads)
+        with pytest.raises(LocalFileError, match="cannot be written") as caught:
+            await write(sink, b"x")
+        assert isinstance(caught.value.__cause__, OSError)
+
+
+@pytest.mark.parametrize("taken", [0, None])
+async def test_a_file_that_takes_nothing_is_an_error(threads: Threads, taken: int | None) -> None:
+    class Full(io.RawIOBase):
+        def write(self, data: Any) -> int | None:
+            return taken
+
+    with pytest.raises(LocalFileError, match="BlockingIOError"):
+        await write(await open_sink(Full(), "token", threads), b"x")  # type: ignore[arg-type]
+
+
+async def test_a_writer_that_says_nothing_took_everything(threads: Threads) -> None:
+    class Silent:
+        data = b""
+
+        def write(self, data: Any) -> None:
+            self.data += bytes(data)
+
+    silent = Silent()
+    await write(await open_sink(silent, "token", threads), b"abc", b"def")  # type: ignore[arg-type]
+    assert silent.data == b"abcdef"
+
+
+# --- threads ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["task.cancel", "cancel scope"])
+async def test_a_call_that_runs_is_never_abandoned(how: str) -> None:
+    """Otherwise its file would be closed under it, and its number given to another."""
+    threads = Threads(1)
+    running, go = threading.Event(), threading.Event()
+    log: list[str] = []
+
+    def block() -> None:
+        running.set()
+        go.wait(10)
+        log.append("call ended")
+
+    async def call() -> None:
+        try:
+            with scope:
+                await threads.run(block)
+        finally:
+            log.append("await ended")
+
+    scope = anyio.CancelScope()
+    task = asyncio.create_task(call())
+    while not running.is_set():
+        await asyncio.sleep(0)
+    for _ in range(3):
+        (scope if how == "cancel scope" else task).cancel()
+        await asyncio.sleep(0)
+    go.set()
+    await asyncio.wait([task])
+    assert log == ["call ended", "await ended"]
+    assert task.cancelled() == (how == "task.cancel")
+
+
+async def test_no_more_threads_than_the_limit() -> None:
+    threads = Threads(2)
+    lock = threading.Lock()
+    now = most = 0
+    together = threading.Barrier(2)
+
+    def work() -> None:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        together.wait(5)
+        with lock:
+            now -= 1
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(6):
+            tasks.start_soon(threads.run, work)
+    assert most == 2
+
+
+# --- a disk that is full, and one that cannot be written to -----------------------------------------------------------
+
+IN_A_NAMESPACE = """
+import anyio, os, sys
+from asyncpresign import LocalFileError
+from asyncpresign.transfer.files import Threads, check_destination, open_sink, open_source
+
+async def main():
+    threads = Threads(2)
+    for size in (2 << 20, 40 << 10):
+        # Small pieces are written in the loop, large ones in a thread.
+        check_destination("disk/file")
+        sink = await open_sink("disk/file", "token", threads)
+        try:
+            for _ in range(100):
+                await sink.write(bytes(size))
+            await sink.commit()
+        except LocalFileError as error:
+            print(error.message)
+        sink.discard()
+        print(os.listdir("disk"))
+
+anyio.run(main)
+"""
+
+
+def namespaced(options: str, tmp_path: Path) -> list[str]:
+    """What `IN_A_NAMESPACE` prints where `disk` is a file system of its own, which permission bits of root do not reach."""
+    unshare = ["unshare", "--user", "--map-root-user", "--mount"]
+    try:
+        subprocess.run([*unshare, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no user namespaces")
+    (tmp_path / "disk").mkdir()
+    script = f'mount -t tmpfs -o {options} none disk && exec "$0" -c "$1"'
+    command = [*unshare, "sh", "-c", script, sys.executable, IN_A_NAMESPACE]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.splitlines()
+
+
+@posix
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("options", "message"), [("size=1m", "No space left on device"), ("ro", "Read-only file system")], ids=["full", "read-only"]
+)
+def test_a_disk_that_cannot_take_it(options: str, message: str, tmp_path: Path) -> None:
+    assert namespaced(options, tmp_path) == [message, "[]"] * 2

@@ -573,16 +573,31 @@ async def test_what_are_no_items(items: Any) -> None:
             await moving.run(items)
 
 
-async def test_a_signer_that_fails_fails_its_item_only() -> None:
+@pytest.mark.parametrize("failure", [AccessDenied("the broker says no"), RuntimeError("no route"), KeyError("token")])
+async def test_a_signer_that_fails_fails_its_item_only(failure: Exception) -> None:
     class Failing(CountingSigner):
         async def presign(self, operation: str, params: Any = None, **options: Any) -> PresignedRequest:
             if params["Key"] == "bad":
-                raise AccessDenied("the broker says no")
+                raise failure
             return await super().presign(operation, params, **options)
 
+        async def presign_post(self, bucket: str, key: str, **options: Any) -> PresignedPost:
+            if key == "bad":
+                raise failure
+            return await super().presign_post(bucket, key, **options)
+
     async with transfer(FakeTransport(), signer=Failing()) as moving:
-        report = await moving.run(Download(S3Object("bucket", key)) for key in ("a", "bad", "b"))
-    assert (report.done, report.failed) == (2, 1)
+        for make in (Download, lambda place: FormUpload(b"x", place)):
+            report = await moving.run(make(S3Object("bucket", key)) for key in ("a", "bad", "b"))
+            assert (report.done, report.failed) == (2, 1)
+            error = report.failures[0].error
+            assert error is failure or (isinstance(error, TransferError) and error.__cause__ is failure)
+
+
+async def test_an_s3_uri_is_told_how_to_be_an_object() -> None:
+    async with transfer(FakeTransport()) as moving:
+        with pytest.raises(InvalidRequest, match=r"S3Object\.parse"):
+            await moving.download("s3://bucket/key")
 
 
 # --- send -------------------------------------------------------------------------------------------------------------

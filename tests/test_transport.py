@@ -9,7 +9,6 @@ import asyncio
 import socket
 import ssl as ssl_module
 import traceback
-import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -44,9 +43,13 @@ async def owned(ssl: ssl_module.SSLContext | None = None, trust_env: bool = Fals
 
 @asynccontextmanager
 async def borrowed(ssl: ssl_module.SSLContext | None = None, trust_env: bool = False) -> AsyncIterator[Transport]:
+    """On the pool of a session that would add all that a session can add."""
     connector = aiohttp.TCPConnector(ssl=True if ssl is None else ssl)
-    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=trust_env) as session:
-        transport = AiohttpTransport(session=session)
+    headers = {"Authorization": SECRET, "X-Amz-Security-Token": SECRET, "Accept": "text/html", "User-Agent": "somebody"}
+    jar = aiohttp.CookieJar(unsafe=True)
+    jar.update_cookies({"session": SECRET})
+    async with aiohttp.ClientSession(connector=connector, headers=headers, cookie_jar=jar, trust_env=True) as session:
+        transport = AiohttpTransport(session=session, trust_env=trust_env)
         yield transport
         await transport.aclose()
         assert not session.closed
@@ -253,9 +256,9 @@ async def test_the_environment_is_not_asked(
 
 
 async def test_trust_env_names_the_proxy_and_adds_no_credentials(
-    hostile_environment: None, monkeypatch: pytest.MonkeyPatch
+    factory: Factory, hostile_environment: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with FaultServer() as proxy, owned(trust_env=True) as transport:
+    async with FaultServer() as proxy, factory(trust_env=True) as transport:
         monkeypatch.setenv("http_proxy", proxy.origin)
         url = f"http://bucket.example.test/a%2Fb'?{QUERY}"
         assert (await fetch(transport, Request("GET", url, {})))[0] == 200
@@ -450,11 +453,7 @@ async def test_an_answer_that_comes_before_the_body_is_sent_is_read(transport: T
     assert body.closed == 1
 
 
-# Before, aiohttp leaves a future behind whose exception asyncio logs.
-QUIET = pytest.mark.skipif(tuple(map(int, aiohttp.__version__.split(".")[:2])) < (3, 14), reason="needs aiohttp 3.14")
-
-
-@pytest.mark.parametrize("then", [Then.HOLD, pytest.param(Then.CLOSE, marks=QUIET)])
+@pytest.mark.parametrize("then", [Then.HOLD, Then.CLOSE])
 async def test_an_answer_that_comes_while_the_body_is_sent_is_read(transport: Transport, then: Then) -> None:
     body = Body([bytes(1 << 20)] * 16)
     for _ in range(10):
@@ -485,7 +484,7 @@ async def test_leaving_early_gives_the_connection_up_at_once(transport: Transpor
         assert server.connections == 2
 
 
-@pytest.mark.parametrize("where", ["source", pytest.param("socket", marks=QUIET)])
+@pytest.mark.parametrize("where", ["source", "socket"])
 async def test_leaving_early_stops_a_body_that_is_being_sent(transport: Transport, where: str) -> None:
     forever = asyncio.Event()
 
@@ -527,9 +526,9 @@ async def test_a_connection_that_was_closed_while_idle(transport: Transport, met
     assert body is None or body.started == body.closed == 1
 
 
-async def test_nothing_is_tried_twice() -> None:
+async def test_nothing_is_tried_twice(transport: Transport) -> None:
     reply = Reply(b"", Then.CLOSE)
-    async with FaultServer(otherwise=reply) as server, owned() as transport:
+    async with FaultServer(otherwise=reply) as server:
         for number in (1, 2):
             with pytest.raises(NetworkError):
                 await fetch(transport, get(server))
@@ -670,29 +669,10 @@ async def test_a_server_without_tls_is_an_error(transport: Transport) -> None:
 # --- a session of the caller's ----------------------------------------------------------------------------------------
 
 
-async def test_a_session_that_adds_credentials_is_refused() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # aiohttp means to drop it
-        basic = aiohttp.BasicAuth("me", SECRET)
-    for options in (
-        {"auth": basic},
-        {"headers": {"authorization": SECRET}},
-        {"headers": {"X-Amz-Security-Token": SECRET}},
-    ):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            session = aiohttp.ClientSession(**options)  # type: ignore[arg-type]
-        async with session:
-            with pytest.raises(InvalidRequest, match="session") as caught:
-                AiohttpTransport(session=session)
-            assert_ours(caught.value)
-
-
-@pytest.mark.parametrize("option", [{"ssl": False}, {"proxy": "http://127.0.0.1:1"}, {"trust_env": True}])
-async def test_a_session_has_its_own_options(option: dict[str, object]) -> None:
+async def test_ssl_belongs_to_the_borrowed_pool() -> None:
     async with aiohttp.ClientSession() as session:
-        with pytest.raises(InvalidRequest, match=next(iter(option))):
-            AiohttpTransport(session=session, **option)  # type: ignore[arg-type]
+        with pytest.raises(InvalidRequest, match="ssl"):
+            AiohttpTransport(session=session, ssl=False)
 
 
 async def test_only_an_aiohttp_session_is_one() -> None:
@@ -705,7 +685,9 @@ async def test_a_closed_session_is_named() -> None:
         transport = AiohttpTransport(session=session)
     with pytest.raises(InvalidRequest, match="closed"):
         await fetch(transport, Request("GET", "http://127.0.0.1:1/", {}))
-    assert session.closed
+    await transport.aclose()
+    with pytest.raises(InvalidRequest, match="closed"):
+        AiohttpTransport(session=session)
 
 
 async def test_closing_closes_what_was_opened_and_nothing_else() -> None:

@@ -56,9 +56,6 @@ class _Payload(aiohttp.Payload):
         A server may refuse a body before it has read all of it. Its answer is worth more than the write error that
         follows, so writing just stops, and reading finds the answer or the end of the connection.
         """
-        if self._begun:
-            # aiohttp before 3.13 does not ask.
-            raise self.failure or ConnectionError("the connection was lost")
         self._begun = True
         chunks = self._value.chunks()
         try:
@@ -115,10 +112,11 @@ class _Answer:
 
 
 class AiohttpTransport:
-    """A session of its own, or a borrowed one, which it never closes.
+    """A session of its own; on a connection pool of its own, or on that of a borrowed session, which it never closes.
 
-    `ssl` is a context or False (no verification), `proxy` a URL, `trust_env` lets the environment name the proxy; they
-    belong to a session of its own. Raises `InvalidRequest` for a session that would add credentials to requests.
+    Of a borrowed session nothing else is used: its headers, cookies and credentials would break signatures. `ssl` is a
+    context or False (no verification) and belongs to the pool, so it cannot stand beside `session`; `proxy` is a URL, and
+    `trust_env` lets the environment name it. Raises `InvalidRequest`.
     """
 
     def __init__(
@@ -129,11 +127,15 @@ class AiohttpTransport:
         proxy: str | None = None,
         trust_env: bool = False,
     ) -> None:
-        self._owned = session is None
         self._trust_env = trust_env
-        if session is not None:
-            _check_borrowed(session, {"ssl": ssl is not None, "proxy": proxy is not None, "trust_env": trust_env})
-        self._session = session or _new_session(ssl, proxy)
+        self._session = aiohttp.ClientSession(
+            connector=_new_pool(ssl) if session is None else _borrowed_pool(session, ssl),
+            connector_owner=session is None,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=proxy,
+        )
+        # Trying again is the transfer's to decide and to count; aiohttp has no public switch for it (the contract suite looks).
+        self._session._retry_connection = False
 
     @asynccontextmanager
     async def send(self, request: Request) -> AsyncIterator[Answer]:
@@ -172,38 +174,27 @@ class AiohttpTransport:
         raise failure
 
     async def aclose(self) -> None:
-        if self._owned:
-            await self._session.close()
+        await self._session.close()
 
 
-def _new_session(ssl: ssl_module.SSLContext | bool | None, proxy: str | None) -> aiohttp.ClientSession:
-    session = aiohttp.ClientSession(
-        # The transfer bounds how much happens at once; a second bound here would only hide waiting.
-        connector=aiohttp.TCPConnector(limit=0, ssl=True if ssl is None else ssl),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        proxy=proxy,
-    )
-    # Trying again is the transfer's to decide and to count; aiohttp has no public switch for it (the contract suite looks).
-    session._retry_connection = False
-    return session
+def _new_pool(ssl: ssl_module.SSLContext | bool | None) -> aiohttp.BaseConnector:
+    # The transfer bounds how much happens at once; a second bound here would only hide waiting.
+    return aiohttp.TCPConnector(limit=0, ssl=True if ssl is None else ssl)
+
+
+def _borrowed_pool(session: object, ssl: object) -> aiohttp.BaseConnector:
+    if not isinstance(session, aiohttp.ClientSession):
+        raise InvalidRequest(Problem("session", "an aiohttp.ClientSession", describe(session)))
+    if ssl is not None:
+        raise InvalidRequest(Problem("ssl", "nothing beside session=, whose connector has its own", "a value"))
+    if session.connector is None or session.closed:
+        raise InvalidRequest(Problem("session", "an open aiohttp.ClientSession", "a closed one"))
+    return session.connector
 
 
 def _environments_proxy(url: URL) -> str | None:
     """Not by aiohttp's own `trust_env`, which reads .netrc too and adds its credentials to requests that are signed."""
     return None if proxy_bypass(url.raw_host or "") else getproxies().get(url.scheme)
-
-
-def _check_borrowed(session: aiohttp.ClientSession, given: Mapping[str, bool]) -> None:
-    problems = [
-        Problem(name, "nothing beside session=, which has its own", "a value") for name, is_given in given.items() if is_given
-    ]
-    if not isinstance(session, aiohttp.ClientSession):
-        raise InvalidRequest(Problem("session", "an aiohttp.ClientSession", describe(session)))
-    signed = [name for name in session.headers if name.lower() == "authorization" or name.lower().startswith("x-amz-")]
-    if session.auth is not None or signed:
-        problems.append(Problem("session", "a session that adds no credentials to requests: S3 refuses two", "one that does"))
-    if problems:
-        raise InvalidRequest(*problems)
 
 
 def _ours(error: Exception, request: Request) -> PresignError:

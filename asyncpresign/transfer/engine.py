@@ -19,7 +19,7 @@ import anyio
 
 from .._s3.documents import parse_error
 from .._s3.operations import text_problem
-from ..errors import IntegrityError, InvalidRequest, Problem, ResponseError, TransferError, describe
+from ..errors import IntegrityError, InvalidRequest, PresignError, Problem, ResponseError, TransferError, describe
 from ..http.transport import Answer, Request, RequestBody, Response, Transport
 from ..models import PresignedPost, PresignedRequest, S3Object
 from ..signers.base import Signer
@@ -193,7 +193,7 @@ class Engine:
             named = {**place.to_params(), **(params or {})}
 
             async def sign() -> Request:
-                signed = await signer.presign(operation, named)
+                signed = await _by_signer(signer.presign(operation, named))
                 return Request(signed.method, signed.url, signed.headers)
 
             return sign
@@ -215,7 +215,8 @@ class Engine:
                 fields["Content-Type"] = content_type
 
             async def sign() -> PresignedPost:
-                return await signer.presign_post(place.bucket, place.key, fields=fields, conditions=item.conditions)
+                signing = signer.presign_post(place.bucket, place.key, fields=fields, conditions=item.conditions)
+                return await _by_signer(signing)
 
             return sign
         if not isinstance(place, PresignedPost):
@@ -273,6 +274,16 @@ class Engine:
             await self._edge.sleep(decision.delay)
 
 
+async def _by_signer(signing: Awaitable[_Result]) -> _Result:
+    """What the signer made. A signer may be anybody's: what it raises fails this item and no other."""
+    try:
+        return await signing
+    except PresignError:
+        raise
+    except Exception as error:
+        raise TransferError(f"the signer raised {type(error).__name__}") from error
+
+
 def _check_item(item: object) -> None:
     if not isinstance(item, Download | Upload | FormUpload):
         raise InvalidRequest(Problem("item", "a Download, Upload or FormUpload", describe(item)))
@@ -303,7 +314,8 @@ def _fixed_request(place: object, argument: str, method: str) -> Request:
         case str() if place.startswith(("https://", "http://")):
             return Request(method, place, {})
         case _:
-            raise InvalidRequest(Problem(argument, "a PresignedRequest, an http(s) URL or an S3Object", describe(place)))
+            hint = "S3Object.parse(...) names an object" if isinstance(place, str) and place.startswith("s3://") else ""
+            raise InvalidRequest(Problem(argument, "a PresignedRequest, an http(s) URL or an S3Object", describe(place), hint))
 
 
 def _file_part(item: FormUpload, source: OpenSource) -> tuple[str, str | None]:

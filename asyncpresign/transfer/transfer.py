@@ -102,11 +102,12 @@ class _Results:
 
 
 class Transfer:
-    """Moves bytes with presigned requests, at most `concurrency` items at once.
+    """Moves bytes with presigned requests, at most `concurrency` items at once. Used as an async context manager.
 
     `signer` signs `S3Object`s just before they are sent; without one, everything given must be signed already. `session`
-    is an aiohttp session to borrow, never closed here; `ssl`, `proxy` and `trust_env` shape the session it opens
-    otherwise. `transport` replaces HTTP altogether, for tests. Used as an async context manager.
+    is an aiohttp session whose connections are used, and nothing else of it; it is never closed here. `ssl` is a context
+    or False, `proxy` a URL; `trust_env` lets the environment name the proxy. `transport` and `edge` replace HTTP, and
+    clock, chance and sleep, in tests.
 
     Raises `InvalidRequest` with everything that is wrong.
     """

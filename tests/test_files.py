@@ -413,12 +413,20 @@ def test_a_text_file_is_no_destination(tmp_path: Path) -> None:
         check_destination(file)  # type: ignore[arg-type]
 
 
-async def test_a_directory_that_is_missing(threads: Threads, tmp_path: Path) -> None:
-    sink = await path_sink(tmp_path / "missing" / "file", threads)
+async def test_a_directory_that_is_missing_is_told_before_anything_is_sent(tmp_path: Path) -> None:
+    with pytest.raises(LocalFileError, match="folder does not exist") as caught:
+        check_destination(tmp_path / "missing" / "file")
+    assert caught.value.path == str(tmp_path / "missing" / "file")
+
+
+async def test_a_directory_that_is_gone_since(threads: Threads, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    sink = await path_sink(tmp_path / "gone" / "file", threads)
+    (tmp_path / "gone").rmdir()
     with pytest.raises(LocalFileError, match="No such file") as caught:
         await write(sink, b"x")
     sink.discard()
-    assert caught.value.path == str(tmp_path / "missing" / "file")
+    assert caught.value.path == str(tmp_path / "gone" / "file")
     assert os.listdir(tmp_path) == []
 
 

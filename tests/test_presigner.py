@@ -533,7 +533,7 @@ def test_keys_are_read_batch_by_batch() -> None:
             read.append(n)
             yield f"key-{n}"
 
-    urls, batches = presigner().batches("get_object", "bucket", keys())
+    urls, batches = presigner().batches("get_object", "bucket", keys(), None, 3600)
     assert (list(urls), read) == ([], [])
     assert len(next(batches)) == BATCH
     assert len(read) == BATCH

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import anyio
@@ -20,7 +21,6 @@ import pytest
 import trustme
 
 from asyncpresign import InvalidRequest, LocalFileError, NetworkError, PresignError
-from asyncpresign.http import aiohttp_transport
 from asyncpresign.http.aiohttp_transport import AiohttpTransport
 from asyncpresign.http.transport import Request, Transport
 
@@ -33,8 +33,8 @@ Factory = Callable[..., AbstractAsyncContextManager[Transport]]
 
 
 @asynccontextmanager
-async def owned(ssl: ssl_module.SSLContext | None = None, trust_env: bool = False) -> AsyncIterator[Transport]:
-    transport = AiohttpTransport(ssl=ssl, trust_env=trust_env)
+async def owned(ssl: ssl_module.SSLContext | None = None, **options: Any) -> AsyncIterator[Transport]:
+    transport = AiohttpTransport(ssl=ssl, **options)
     try:
         yield transport
     finally:
@@ -42,14 +42,14 @@ async def owned(ssl: ssl_module.SSLContext | None = None, trust_env: bool = Fals
 
 
 @asynccontextmanager
-async def borrowed(ssl: ssl_module.SSLContext | None = None, trust_env: bool = False) -> AsyncIterator[Transport]:
+async def borrowed(ssl: ssl_module.SSLContext | None = None, **options: Any) -> AsyncIterator[Transport]:
     """On the pool of a session that would add all that a session can add."""
     connector = aiohttp.TCPConnector(ssl=True if ssl is None else ssl)
     headers = {"Authorization": SECRET, "X-Amz-Security-Token": SECRET, "Accept": "text/html", "User-Agent": "somebody"}
     jar = aiohttp.CookieJar(unsafe=True)
     jar.update_cookies({"session": SECRET})
     async with aiohttp.ClientSession(connector=connector, headers=headers, cookie_jar=jar, trust_env=True) as session:
-        transport = AiohttpTransport(session=session, trust_env=trust_env)
+        transport = AiohttpTransport(session=session, **options)
         yield transport
         await transport.aclose()
         assert not session.closed
@@ -535,11 +535,9 @@ async def test_nothing_is_tried_twice(transport: Transport) -> None:
             assert len(server.seen) == number
 
 
-async def test_a_stall_ends_in_a_network_error(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
-    patience = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=5, sock_read=0.05)
-    monkeypatch.setattr(aiohttp_transport, "_TIMEOUT", patience)
+async def test_a_stall_ends_in_a_network_error(factory: Factory) -> None:
     for raw in (b"", HEAD + b"12345"):
-        async with FaultServer([Reply(raw, Then.HOLD)], otherwise=Reply(raw, Then.HOLD)) as server:
+        async with factory(stall=0.05) as transport, FaultServer(otherwise=Reply(raw, Then.HOLD)) as server:
             with pytest.raises(NetworkError) as caught:
                 await fetch(transport, get(server))
             assert_ours(caught.value)
@@ -547,10 +545,9 @@ async def test_a_stall_ends_in_a_network_error(transport: Transport, monkeypatch
             await server.until_closed()
 
 
-async def test_a_server_that_stops_reading_is_a_network_error(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aiohttp_transport, "STALL_SECONDS", 0.05)
+async def test_a_server_that_stops_reading_is_a_network_error(factory: Factory) -> None:
     body = Body([bytes(1 << 20)] * 64)
-    async with FaultServer([Reply(b"", Then.STALL, Read.HEAD)]) as server:
+    async with factory(stall=0.05) as transport, FaultServer([Reply(b"", Then.STALL, Read.HEAD)]) as server:
         with anyio.fail_after(5), pytest.raises(NetworkError, match="stopped taking the body") as caught:
             await fetch(transport, put(server, body))
         assert_ours(caught.value)

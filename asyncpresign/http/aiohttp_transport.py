@@ -24,7 +24,7 @@ from .transport import Answer, Request, RequestBody
 CONNECT_SECONDS = 30.0
 STALL_SECONDS = 60.0
 
-# Bytes that must be taken from us within STALL_SECONDS.
+# Bytes of a body that the server must take within the time of a stall.
 PIECE = 256 * 1024
 
 # Bytes aiohttp buffers before it stops reading from the socket; its own default halves the rate of large bodies.
@@ -32,15 +32,15 @@ READ_BUFFER = 1 << 20
 
 _NO_AUTOMATIC_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _FOREIGN = (aiohttp.ClientError, OSError, ValueError)
-_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=CONNECT_SECONDS, sock_read=STALL_SECONDS)
 
 
 class _Payload(aiohttp.Payload):
     """A `RequestBody` as aiohttp wants it: of known length, so never chunked, which S3 refuses."""
 
-    def __init__(self, body: RequestBody, request: Request) -> None:
+    def __init__(self, body: RequestBody, request: Request, stall: float) -> None:
         super().__init__(body)
         self._size = body.size
+        self._stall = stall
         self._request = request
         self._begun = False
         self.failure: Exception | None = None
@@ -61,7 +61,7 @@ class _Payload(aiohttp.Payload):
         try:
             async for chunk in chunks:
                 try:
-                    await _write(writer, chunk)
+                    await _write(writer, chunk, self._stall)
                 except TimeoutError:
                     raise NetworkError("the server stopped taking the body", request=str(self._request)) from None
                 except (OSError, aiohttp.ClientError):
@@ -79,11 +79,11 @@ class _Payload(aiohttp.Payload):
         raise TypeError("a streamed body has no text")
 
 
-async def _write(writer: AbstractStreamWriter, chunk: bytes) -> None:
+async def _write(writer: AbstractStreamWriter, chunk: bytes, stall: float) -> None:
     """aiohttp's timeouts begin when the body is sent, so a server that stops reading would be waited for for ever."""
     view = memoryview(chunk)
     for start in range(0, len(view), PIECE):
-        async with asyncio.timeout(STALL_SECONDS):
+        async with asyncio.timeout(stall):
             await writer.write(view[start : start + PIECE])
 
 
@@ -116,7 +116,8 @@ class AiohttpTransport:
 
     Of a borrowed session nothing else is used: its headers, cookies and credentials would break signatures. `ssl` is a
     context or False (no verification) and belongs to the pool, so it cannot stand beside `session`; `proxy` is a URL, and
-    `trust_env` lets the environment name it. Raises `InvalidRequest`.
+    `trust_env` lets the environment name it. `stall`, in seconds, is how long the server may neither give nor take a byte.
+    Raises `InvalidRequest`.
     """
 
     def __init__(
@@ -126,8 +127,11 @@ class AiohttpTransport:
         ssl: ssl_module.SSLContext | bool | None = None,
         proxy: str | None = None,
         trust_env: bool = False,
+        stall: float = STALL_SECONDS,
     ) -> None:
         self._trust_env = trust_env
+        self._stall = stall
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=CONNECT_SECONDS, sock_read=stall)
         self._session = aiohttp.ClientSession(
             connector=_new_pool(ssl) if session is None else _borrowed_pool(session, ssl),
             connector_owner=session is None,
@@ -151,7 +155,7 @@ class AiohttpTransport:
                 await response.wait_for_close()
 
     async def _request(self, request: Request) -> aiohttp.ClientResponse:
-        payload = _Payload(request.body, request) if request.body is not None else None
+        payload = _Payload(request.body, request, self._stall) if request.body is not None else None
         try:
             url = URL(request.url, encoded=True)
             return await self._session.request(
@@ -165,7 +169,7 @@ class AiohttpTransport:
                 skip_auto_headers=_NO_AUTOMATIC_HEADERS,
                 read_bufsize=READ_BUFFER,
                 raise_for_status=False,
-                timeout=_TIMEOUT,
+                timeout=self._timeout,
             )
         except _FOREIGN as error:
             failure = payload.failure if payload is not None else None

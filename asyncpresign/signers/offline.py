@@ -78,7 +78,7 @@ class OfflineSigner:
         expires_in: Seconds = 3600,
     ) -> PresignedURLs:
         """See `Presigner.presign_urls`. Other tasks run between batches."""
-        urls, batches = self._presigner.batches(operation, bucket, keys, params=params, expires_in=expires_in)
+        urls, batches = self._presigner.batches(operation, bucket, keys, params, expires_in)
         for batch in batches:
             urls += batch
             await _breathe()

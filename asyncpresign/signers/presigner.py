@@ -123,7 +123,7 @@ class Presigner:
         `keys` are texts or `S3Object`s of `bucket`, whose version counts; `params` holds for all. Raises `InvalidRequest`
         (every bad key is named by its place), `UnsupportedRequest` for a parameter that would become a header.
         """
-        urls, batches = self.batches(operation, bucket, keys, params=params, expires_in=expires_in)
+        urls, batches = self.batches(operation, bucket, keys, params, expires_in)
         for batch in batches:
             urls += batch
         return urls
@@ -133,9 +133,8 @@ class Presigner:
         operation: Operation,
         bucket: str,
         keys: Iterable[str | S3Object],
-        *,
-        params: Mapping[str, Any] | None = None,
-        expires_in: Seconds = 3600,
+        params: Mapping[str, Any] | None,
+        expires_in: Seconds,
     ) -> tuple[PresignedURLs, Iterator[list[str]]]:
         """The empty result of `presign_urls`, and the batches to fill it with: an event loop breathes in between."""
         shared = {} if params is None else params

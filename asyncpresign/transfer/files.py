@@ -445,6 +445,10 @@ def check_destination(destination: Destination) -> None:
     except FileNotFoundError:
         if path.endswith(os.sep):
             raise InvalidRequest(Problem("destination", "the path of a file", "one that ends as a directory's does")) from None
+        folder = os.path.dirname(path)
+        if folder and not os.path.isdir(folder):
+            # Told before a byte is asked for, not after the first has come.
+            raise LocalFileError("its folder does not exist", path=path) from None
         return
     except OSError as error:
         raise _local(error, path) from None

@@ -58,14 +58,14 @@ def is_installed(version: str) -> bool:
     return bool(command) and subprocess.run([command, "-c", ""], capture_output=True, check=False).returncode == 0
 
 
-def timed(function: Callable[[nox.Session], None]) -> Callable[[nox.Session], None]:
+def timed(function: Callable[..., None]) -> Callable[..., None]:
     """Note the seconds since the last session's end, so that making the virtual environment is in them."""
 
     @functools.wraps(function)
-    def wrapper(session: nox.Session) -> None:
+    def wrapper(session: nox.Session, **parameters: str) -> None:
         global _last
         try:
-            function(session)
+            function(session, **parameters)
         finally:
             seconds[session.name], _last = time.monotonic() - _last, time.monotonic()
 
@@ -163,6 +163,19 @@ def lowest(session: nox.Session) -> None:
     session.install(wheel(session, "[demo]"), *group("tests"), *lowest)
     with outside(session):
         session.run("pytest", "-m", "not integration or smoke", env=INSTALLED)
+
+
+@nox.session(requires=["build"])
+@nox.parametrize("end", ["lowest", "newest"])
+@timed
+def aiobotocore(session: nox.Session, end: str) -> None:
+    """Both ends of the range that the extra admits; each release of aiobotocore pins a botocore of its own."""
+    (admitted,) = PROJECT["project"]["optional-dependencies"]["aiobotocore"]
+    version = admitted.replace(">=", "==") if end == "lowest" else admitted
+    others = [requirement for requirement in group("tests") if not requirement.startswith(("aiobotocore", "botocore"))]
+    session.install(wheel(session, "[demo]"), version, *others)
+    with outside(session):
+        session.run("pytest", "tests/test_aiobotocore.py", "tests/test_signer_contract.py", env=INSTALLED)
 
 
 @nox.session(venv_backend="venv", requires=["build"])

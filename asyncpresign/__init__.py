@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .credentials import CredentialSource as CredentialSource
+    from .credentials import botocore_source as botocore_source
+    from .credentials import default_source as default_source
     from .errors import AccessDenied as AccessDenied
     from .errors import Conflict as Conflict
     from .errors import CredentialsError as CredentialsError
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from .models import PresignedRequest as PresignedRequest
     from .models import PresignedURLs as PresignedURLs
     from .models import S3Object as S3Object
+    from .signers.aiobotocore import AiobotocoreSigner as AiobotocoreSigner
     from .signers.base import Adjustable as Adjustable
     from .signers.base import Signer as Signer
     from .signers.offline import OfflineSigner as OfflineSigner
@@ -56,9 +60,11 @@ _ERRORS = (
     "SlowDown TransferError UnsafePathError UnsupportedRequest URLExpired VerificationError"
 )
 _MODULES = {
+    "credentials": "CredentialSource botocore_source default_source",
     "errors": _ERRORS,
     "http.transport": "Response",
     "models": "Credentials PresignedPost PresignedRequest PresignedURLs S3Object",
+    "signers.aiobotocore": "AiobotocoreSigner",
     "signers.base": "Adjustable Signer",
     "signers.offline": "OfflineSigner",
     "signers.presigner": "Presigner",

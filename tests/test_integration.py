@@ -35,6 +35,7 @@ from asyncpresign import (
     SignatureMismatch,
     Transfer,
     URLExpired,
+    botocore_source,
 )
 from asyncpresign.testing import LocalS3
 
@@ -403,6 +404,10 @@ async def test_a_bucket_that_is_not_there(place: Place, moving: Transfer) -> Non
 # --- temporary credentials --------------------------------------------------------------------------------------------
 
 
+# What becomes of `x-amz-meta-name=value` in a query: AWS and MinIO store it, seaweedfs ignores it.
+HOISTED_METADATA: Mapping[str, str | None] = {"juicefs": "value", "seaweedfs": None}
+
+
 def assume_role(s3: LocalS3) -> Credentials:
     """Of a user: the root of this server may not (FACTS §1)."""
     from minio import MinioAdmin
@@ -446,6 +451,64 @@ async def test_a_session_token(local_s3: LocalS3) -> None:
             without.presign("get_object", {"Bucket": place.bucket, "Key": "url"}), raise_for_status=False
         )
         assert response.status in (400, 403)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the minio package's own connections
+async def test_a_session_from_a_source(local_s3: LocalS3) -> None:
+    """A live STS session that a source hands out as many times as it is asked."""
+    place = await make_bucket(local_s3)
+    asked: list[Credentials] = []
+
+    def source() -> Credentials:
+        asked.append(assume_role(local_s3))
+        return asked[-1]
+
+    signer = OfflineSigner(source, region=local_s3.region, endpoint_url=local_s3.endpoint_url)
+    async with Transfer(signer) as moving:
+        for number in range(2):
+            await moving.upload(b"by URL", S3Object(place.bucket, f"{number}/url"))
+            await moving.upload_form(b"by form", S3Object(place.bucket, f"{number}/form"))
+            assert await stored(moving, place, f"{number}/url") == b"by URL"
+            assert await stored(moving, place, f"{number}/form") == b"by form"
+            assert len(asked) == number + 1
+            assert await signer.adjust(refresh_credentials=True) == (asked[-1] != asked[-2])
+    request = await signer.presign("get_object", {"Bucket": place.bucket, "Key": "0/url"}, expires_in=7200)
+    assert request.expires_at <= (asked[-1].expires_at or NOW)
+
+
+async def test_credentials_of_botocores_chain(place: Place) -> None:
+    from botocore.session import Session
+
+    session = Session()
+    session.set_credentials(place.s3.credentials.access_key_id, place.s3.credentials.secret_access_key)
+    signer = OfflineSigner(botocore_source(session), region=place.s3.region, endpoint_url=place.s3.endpoint_url)
+    async with Transfer(signer) as moving:
+        await moving.upload_form(b"content", S3Object(place.bucket, "chain"))
+        assert await stored(moving, place, "chain") == b"content"
+
+
+async def test_hoisted_metadata_is_stored_and_needs_no_header(place: Place, moving: Transfer) -> None:
+    params = {"Bucket": place.bucket, "Key": "hoisted", "Metadata": {"name": "value"}}
+    request = place.presigner().presign("put_object", params, hoist_headers="strict")
+    assert request.headers == {}
+    await moving.send(request, b"content")
+    head = await moving.send(place.sign("head_object", "hoisted"))
+    assert head.headers.get("x-amz-meta-name") == HOISTED_METADATA[place.s3.server]
+
+
+async def test_additions_are_accepted(place: Place, moving: Transfer) -> None:
+    params = {"Bucket": place.bucket, "Key": "added"}
+    presigner = place.presigner()
+    extra_headers = {"Content-Language": "de", "X-Amz-Meta-Added": "1"}
+    await moving.send(presigner.presign("put_object", params, extra_query={"x-id": "Put"}, extra_headers=extra_headers), b"x")
+    head = await moving.send(place.sign("head_object", "added"))
+    assert head.headers["x-amz-meta-added"] == "1"
+
+
+async def test_a_window_is_accepted(place: Place, moving: Transfer) -> None:
+    await moving.upload(b"content", S3Object(place.bucket, "window"))
+    request = place.presigner(signing_window=60).presign("get_object", {"Bucket": place.bucket, "Key": "window"})
+    assert (await moving.download(request)).data == b"content"
 
 
 # --- keys, byte by byte -----------------------------------------------------------------------------------------------

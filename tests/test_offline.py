@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_type_hints
+from urllib.parse import parse_qs, urlsplit
 
+import anyio
 import pytest
 
 from asyncpresign import (
@@ -14,12 +16,13 @@ from asyncpresign import (
     CredentialsError,
     InvalidRequest,
     OfflineSigner,
+    PresignedRequest,
     Presigner,
     S3Object,
     Signer,
     UnsupportedRequest,
 )
-from asyncpresign.signers.presigner import BATCH
+from asyncpresign.signers.presigner import BATCH, PresignerOptions
 
 pytestmark = pytest.mark.anyio
 
@@ -141,7 +144,47 @@ async def test_signatures_agree_with_the_protocol_and_the_presigner(name: str) -
 
 
 async def test_options_are_the_presigners() -> None:
-    def options(owner: type) -> list[tuple[str, Any, Any]]:
-        return [(p.name, p.kind, p.default) for p in inspect.signature(owner).parameters.values()]
+    names = list(inspect.signature(Presigner).parameters)
+    assert names == ["credentials", *PresignerOptions.__annotations__]
+    assert get_type_hints(PresignerOptions) == {
+        name: hint for name, hint in get_type_hints(Presigner.__init__).items() if name in PresignerOptions.__annotations__
+    }
 
-    assert options(OfflineSigner) == options(Presigner)
+
+async def test_a_thousand_calls_over_credentials_that_end_in_between() -> None:
+    """One refresh, and every URL is of one snapshot that outlives it."""
+    start = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
+    clock = [start]
+    given: list[Credentials] = []
+
+    async def source() -> Credentials:
+        await asyncio.sleep(0)
+        number = len(given) + 1
+        given.append(Credentials(f"AKID{number}", f"secret{number}", f"token{number}", clock[0] + timedelta(hours=1)))
+        return given[-1]
+
+    signer = OfflineSigner(source, region="eu-central-1", clock=lambda: clock[0])
+    signed: list[tuple[datetime, PresignedRequest]] = []
+
+    async def sign() -> None:
+        for _ in range(10):
+            clock[0] += timedelta(seconds=5)
+            signed.append((clock[0], await signer.presign("get_object", OBJECT, expires_in=900)))
+            await asyncio.sleep(0)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(100):
+            tasks.start_soon(sign)
+    assert len(signed) == 1000
+    assert clock[0] - start == timedelta(seconds=5000)
+    assert len(given) == 2
+    for asked, request in signed:
+        query = parse_qs(urlsplit(request.url).query)
+        (used,) = [one for one in given if query["X-Amz-Credential"][0].startswith(f"{one.access_key_id}/")]
+        assert query["X-Amz-Security-Token"] == [used.session_token]
+        assert request.expires_at <= (used.expires_at or start)
+        assert request.expires_at > asked
+        again = Presigner(used, region="eu-central-1")
+        moment = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        life = int(query["X-Amz-Expires"][0])
+        assert again.presign("get_object", OBJECT, expires_in=life, signing_time=moment).url == request.url

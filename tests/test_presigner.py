@@ -317,9 +317,32 @@ def test_a_bad_clock(moment: Any) -> None:
     assert refused(signer.presign_urls, operation="get_object", bucket="bucket", keys=[]) == ["clock"]
 
 
-def test_a_missing_region_is_pythons_own_error() -> None:
-    with pytest.raises(TypeError, match="region"):
-        Presigner(CREDENTIALS)  # type: ignore[call-arg]
+def test_a_missing_region_is_named_and_never_guessed() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        Presigner(CREDENTIALS)
+    assert [problem.argument for problem in caught.value.problems] == ["region"]
+
+
+def test_the_region_is_looked_up_when_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    assert Presigner(CREDENTIALS).region == "eu-west-1"
+    monkeypatch.setenv("AWS_REGION", "eu-west-2")
+    assert Presigner(CREDENTIALS).region == "eu-west-2"
+    assert Presigner(CREDENTIALS, region="eu-west-3").region == "eu-west-3"
+    assert refused(Presigner, credentials=CREDENTIALS, region="") == ["region"]
+
+
+def test_no_endpoint_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.setenv(name, "http://somewhere.else")
+    assert (
+        "//bucket.s3.eu-west-1.amazonaws.com/" in Presigner(CREDENTIALS, region="eu-west-1").presign("get_object", OBJECT).url
+    )
+
+
+@pytest.mark.parametrize("window", [0, -1, 1.5, True, "60", 302_401, timedelta(days=4)])
+def test_windows_that_are_none(window: Any) -> None:
+    assert refused(Presigner, credentials=CREDENTIALS, region="eu-west-1", signing_window=window) == ["signing_window"]
 
 
 def test_all_problems_of_a_call_are_said_at_once() -> None:

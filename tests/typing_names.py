@@ -73,7 +73,8 @@ def signing(credentials: Credentials) -> None:
     assert_type(presigner.presign_urls("get_object", "bucket", ["key", S3Object("bucket", "key")]), PresignedURLs)
     assert_type(presigner.presign_post("bucket", "key", fields={"acl": "private"}, content_length_range=(0, 9)), PresignedPost)
 
-    Presigner(credentials)  # type: ignore[call-arg]
+    Presigner()  # type: ignore[call-arg]
+    OfflineSigner(credentials, regoin="eu-central-1")  # type: ignore[call-arg]
     Presigner(credentials, region="eu-central-1", addressing_style="host")  # type: ignore[arg-type]
     presigner.presign("get_object", expires="1h")  # type: ignore[call-arg]
     presigner.presign("get_object", expires_in="1h")  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
+from .._s3.hoisting import Hoist
 from .._s3.operations import OperationName
 from .._sigv4.post_policy import Condition
 from ..models import PresignedPost, PresignedRequest, PresignedURLs, S3Object
@@ -25,6 +26,9 @@ class Signer(Protocol):
         *,
         expires_in: Seconds = 3600,
         http_method: str | None = None,
+        hoist_headers: Hoist = False,
+        extra_query: Mapping[str, str] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         signing_time: datetime | None = None,
     ) -> PresignedRequest:
         """See `Presigner.presign`."""

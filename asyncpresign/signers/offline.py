@@ -1,16 +1,26 @@
-"""The `Signer` that needs nothing but the standard library and never opens a socket."""
+"""The `Signer` that needs nothing but the standard library and never opens a socket.
+
+Its credentials may come from a source, which is asked again before they end; what it signs with is always one snapshot.
+"""
 
 from __future__ import annotations
 
 import types
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, Literal, Self
+from datetime import datetime, timedelta
+from typing import Any, Self, Unpack
 
+from .._s3.hoisting import Hoist
 from .._sigv4.post_policy import Condition
+from ..credentials import CredentialCache, CredentialSource
+from ..errors import InvalidRequest, Problem, describe
 from ..models import Credentials, PresignedPost, PresignedRequest, PresignedURLs, S3Object
 from .base import Operation, Seconds
-from .presigner import Clock, Presigner
+from .presigner import Presigner, PresignerOptions, utc_now
+
+# A clock that was never set can be decades off; more is a mistake.
+_FARTHEST = timedelta(days=36_525)
+_NOBODY = Credentials("nobody", "nothing")
 
 
 @types.coroutine
@@ -20,29 +30,26 @@ def _breathe() -> Generator[None, None, None]:
 
 
 class OfflineSigner:
-    """`Presigner` as an asynchronous `Signer`; see there for the arguments and what is raised."""
+    """`Presigner` as an asynchronous `Signer`; see there for the options and what is raised.
 
-    def __init__(
-        self,
-        credentials: Credentials,
-        *,
-        region: str,
-        endpoint_url: str | None = None,
-        addressing_style: Literal["auto", "virtual", "path"] = "auto",
-        short_credentials: Literal["clamp", "raise"] = "clamp",
-        clock: Clock | None = None,
-    ) -> None:
-        self._presigner = Presigner(
-            credentials,
-            region=region,
-            endpoint_url=endpoint_url,
-            addressing_style=addressing_style,
-            short_credentials=short_credentials,
-            clock=clock,
-        )
+    `credentials` are fixed ones, or a source: any function, coroutine function included, that returns them, such as
+    `default_source()` or `botocore_source()`. A source is asked when it is first needed, and again before what it gave
+    ends; a `CredentialsError` says why that failed, once nothing valid is left.
+    """
+
+    def __init__(self, credentials: Credentials | CredentialSource, **options: Unpack[PresignerOptions]) -> None:
+        # A wrong option is told here, though a source is not asked before it is needed; the region is looked up once.
+        first = Presigner(credentials if isinstance(credentials, Credentials) else _NOBODY, **options)
+        self._options: PresignerOptions = {**options, "region": first.region}
+        self._clock = options.get("clock") or utc_now
+        self._offset = timedelta()
+        self._cache = CredentialCache(credentials, clock=self._now)
+        self._snapshot = credentials if isinstance(credentials, Credentials) else None
+        self._presigner = first if self._snapshot is None else self._build(self._snapshot)
 
     def __repr__(self) -> str:
-        return f"OfflineSigner({self._presigner!r})"
+        inner = repr(self._presigner) if self._snapshot else f"a source of credentials, region={self._presigner.region!r}"
+        return f"{type(self).__name__}({inner})"
 
     async def __aenter__(self) -> Self:
         return self
@@ -51,8 +58,25 @@ class OfflineSigner:
         """Nothing to close: it opens nothing."""
 
     async def presigner(self) -> Presigner:
-        """The synchronous core, for code that has no event loop or wants no `await`."""
+        """The synchronous core with the credentials of this moment, for code that has no event loop or wants no `await`."""
+        snapshot = await self._cache.get()
+        if snapshot is not self._snapshot:
+            self._presigner, self._snapshot = self._build(snapshot), snapshot
         return self._presigner
+
+    async def adjust(self, *, clock_offset: timedelta | None = None, refresh_credentials: bool = False) -> bool:
+        """Take `clock_offset` (the server's time minus the clock's) for all signatures to come, or ask the source anew.
+
+        Returns whether anything changed. Raises `InvalidRequest`, and `CredentialsError` when the source fails.
+        """
+        if clock_offset is not None and not (isinstance(clock_offset, timedelta) and abs(clock_offset) <= _FARTHEST):
+            raise InvalidRequest(
+                Problem("clock_offset", f"a timedelta of at most {_FARTHEST.days} days", describe(clock_offset))
+            )
+        changed = clock_offset is not None and clock_offset != self._offset
+        if clock_offset is not None:
+            self._offset = clock_offset
+        return (await self._cache.refresh() if refresh_credentials else False) or changed
 
     async def presign(
         self,
@@ -61,11 +85,21 @@ class OfflineSigner:
         *,
         expires_in: Seconds = 3600,
         http_method: str | None = None,
+        hoist_headers: Hoist = False,
+        extra_query: Mapping[str, str] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         signing_time: datetime | None = None,
     ) -> PresignedRequest:
         """See `Presigner.presign`."""
-        return self._presigner.presign(
-            operation, params, expires_in=expires_in, http_method=http_method, signing_time=signing_time
+        return (await self.presigner()).presign(
+            operation,
+            params,
+            expires_in=expires_in,
+            http_method=http_method,
+            hoist_headers=hoist_headers,
+            extra_query=extra_query,
+            extra_headers=extra_headers,
+            signing_time=signing_time,
         )
 
     async def presign_urls(
@@ -77,8 +111,8 @@ class OfflineSigner:
         params: Mapping[str, Any] | None = None,
         expires_in: Seconds = 3600,
     ) -> PresignedURLs:
-        """See `Presigner.presign_urls`. Other tasks run between batches."""
-        urls, batches = self._presigner.batches(operation, bucket, keys, params, expires_in)
+        """See `Presigner.presign_urls`. Other tasks run between batches; all URLs are of one moment and one snapshot."""
+        urls, batches = (await self.presigner()).batches(operation, bucket, keys, params, expires_in)
         for batch in batches:
             urls += batch
             await _breathe()
@@ -96,7 +130,7 @@ class OfflineSigner:
         signing_time: datetime | None = None,
     ) -> PresignedPost:
         """See `Presigner.presign_post`."""
-        return self._presigner.presign_post(
+        return (await self.presigner()).presign_post(
             bucket,
             key,
             fields=fields,
@@ -105,3 +139,10 @@ class OfflineSigner:
             expires_in=expires_in,
             signing_time=signing_time,
         )
+
+    def _build(self, credentials: Credentials) -> Presigner:
+        options: PresignerOptions = {**self._options, "clock": self._now}
+        return Presigner(credentials, **options)
+
+    def _now(self) -> datetime:
+        return self._clock() + self._offset if self._offset else self._clock()

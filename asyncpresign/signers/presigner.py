@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from .._s3.endpoints import Endpoint, EndpointOptions, option_problems, resolve
 from .._s3.forms import form_problems
+from .._s3.hoisting import Hoist, addition_problems, extend
 from .._s3.operations import BoundRequest, bind, key_problems
 from .._sigv4.post_policy import Condition, sign_form
 from .._sigv4.presign import MAX_EXPIRES, MIN_EXPIRES, presign_url
 from .._sigv4.signing import CredentialScope, amz_date, utc
+from ..credentials import find_region
 from ..errors import CredentialsError, InvalidRequest, Problem, UnsupportedRequest, describe, nearest
 from ..models import Credentials, PresignedPost, PresignedRequest, PresignedURLs, S3Object
 from .base import Operation, Seconds
@@ -48,27 +50,45 @@ class _Validity:
     expires_at: datetime
 
 
+class PresignerOptions(TypedDict, total=False):
+    """The arguments of `Presigner` beside the credentials; see there."""
+
+    region: str | None
+    endpoint_url: str | None
+    public_endpoint_url: str | None
+    addressing_style: Literal["auto", "virtual", "path"]
+    short_credentials: Literal["clamp", "raise"]
+    signing_window: Seconds | None
+    clock: Clock | None
+
+
 class Presigner:
     """Signs with fixed credentials for one region.
 
-    `region` is the bucket's; `endpoint_url` names a server that is not AWS (the URL that the *client* will visit);
-    `addressing_style` is "auto" (virtual at AWS, path at an `endpoint_url`), "virtual" or "path". A URL that would outlive
-    temporary credentials is signed for what is left of them ("clamp") or refused ("raise"): `short_credentials`.
-    `clock` returns the current time, aware. Raises `InvalidRequest` with everything that is wrong.
+    `region` is the bucket's; None asks `AWS_REGION`, `AWS_DEFAULT_REGION` and the profile. `endpoint_url` names a server
+    that is not AWS, `public_endpoint_url` the same server as the client of the URL will see it, where that differs: it is
+    the one that is signed. `addressing_style` is "auto" (virtual at AWS, path elsewhere), "virtual" or "path". A URL that
+    would outlive temporary credentials is signed for what is left of them ("clamp") or refused ("raise"):
+    `short_credentials`. `signing_window` (seconds or a `timedelta`) signs for the last full window, so that a URL stays
+    the same, and cacheable, that long; its life counts from there and is at least two windows. `clock` returns the current
+    time, aware. Raises `InvalidRequest` with everything that is wrong.
     """
 
     def __init__(
         self,
         credentials: Credentials,
         *,
-        region: str,
+        region: str | None = None,
         endpoint_url: str | None = None,
+        public_endpoint_url: str | None = None,
         addressing_style: Literal["auto", "virtual", "path"] = "auto",
         short_credentials: Literal["clamp", "raise"] = "clamp",
+        signing_window: Seconds | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._options = EndpointOptions(region, endpoint_url, addressing_style)
-        problems = option_problems(self._options)
+        visited = endpoint_url if public_endpoint_url is None else public_endpoint_url
+        self._options = EndpointOptions((find_region() if region is None else region) or "", visited, addressing_style)
+        problems = option_problems(self._options) + _window_problems(signing_window)
         if not isinstance(credentials, Credentials):
             problems.append(Problem("credentials", "asyncpresign.Credentials", describe(credentials)))
         if short_credentials not in ("clamp", "raise"):
@@ -79,11 +99,17 @@ class Presigner:
             raise InvalidRequest(*problems)
         self._credentials = credentials
         self._short_credentials = short_credentials
+        self._window = None if signing_window is None else int(_in_seconds(signing_window))
         self._clock = clock or utc_now
 
     def __repr__(self) -> str:
         place = f", endpoint_url={self._options.endpoint_url!r}" if self._options.endpoint_url else ""
         return f"{type(self).__name__}({self._credentials!r}, region={self._options.region!r}{place})"
+
+    @property
+    def region(self) -> str:
+        """The region it signs for."""
+        return self._options.region
 
     def presign(
         self,
@@ -92,17 +118,25 @@ class Presigner:
         *,
         expires_in: Seconds = 3600,
         http_method: str | None = None,
+        hoist_headers: Hoist = False,
+        extra_query: Mapping[str, str] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         signing_time: datetime | None = None,
     ) -> PresignedRequest:
         """Sign one request for anybody to send.
 
         `operation` is the S3 API's name ("get_object" or "GetObject"), `params` its parameters as botocore names and
         types them; those that travel in headers come back in `headers`, for the client to send. `expires_in` is seconds
-        (1..604800) or a `timedelta`; `signing_time` (aware) stands for now. `http_method` replaces the operation's own.
-        Raises `InvalidRequest`, `UnsupportedRequest`, or `CredentialsError` when the credentials end too early.
+        (1..604800) or a `timedelta`; `signing_time` (aware) is the very moment to sign for, whatever the clock and a signing
+        window say. `http_method` replaces the operation's own. `extra_query` and `extra_headers` are signed along.
+        `hoist_headers` moves the `x-amz-*` headers that S3 also takes from a query there; "strict" refuses what would
+        remain. Raises `InvalidRequest`, `UnsupportedRequest`, or `CredentialsError` when the credentials end too early.
         """
-        problems = [*_life_problems(expires_in, signing_time), *_method_problems(http_method)]
+        problems = [*self._life_problems(expires_in, signing_time), *_method_problems(http_method)]
+        problems += addition_problems(extra_query, extra_headers, hoist_headers)
         bound = _bind(operation, {} if params is None else params, problems)
+        if extra_query or extra_headers or hoist_headers:
+            bound = extend(bound, extra_query, extra_headers, hoist_headers)
         validity = self._validity(expires_in, signing_time)
         method = http_method or bound.method
         endpoint = resolve(self._options, bound.bucket)
@@ -138,7 +172,7 @@ class Presigner:
     ) -> tuple[PresignedURLs, Iterator[list[str]]]:
         """The empty result of `presign_urls`, and the batches to fill it with: an event loop breathes in between."""
         shared = {} if params is None else params
-        problems = [*_keys_problems(keys), *_life_problems(expires_in, None), *_shared_problems(shared)]
+        problems = [*_keys_problems(keys), *self._life_problems(expires_in, None), *_shared_problems(shared)]
         named = {**shared, "Bucket": bucket, "Key": "-"} if isinstance(shared, Mapping) else shared
         template = _bind(operation, named, problems)
         validity = self._validity(expires_in, None)
@@ -191,7 +225,7 @@ class Presigner:
         fields = {} if fields is None else fields
         stated = () if conditions is None else conditions
         problems = form_problems(bucket, key, fields, stated, content_length_range)
-        problems += _life_problems(expires_in, signing_time)
+        problems += self._life_problems(expires_in, signing_time)
         if problems:
             raise InvalidRequest(*problems)
         validity = self._validity(expires_in, signing_time)
@@ -236,13 +270,27 @@ class Presigner:
             expires_in=validity.expires_in,
         )
 
+    def _life_problems(self, expires_in: object, signing_time: object) -> list[Problem]:
+        problems = []
+        if not _are_seconds(expires_in):
+            expected = f"whole seconds from {MIN_EXPIRES} to {MAX_EXPIRES} (seven days), or a timedelta of that"
+            problems.append(Problem("expires_in", expected, describe(expires_in)))
+        elif self._window is not None and signing_time is None and _in_seconds(expires_in) < 2 * self._window:
+            expected = (
+                f"at least {2 * self._window} seconds, twice the signing window: a URL may be a window old when it is given"
+            )
+            problems.append(Problem("expires_in", expected, describe(expires_in)))
+        return problems + ([] if signing_time is None else _moment_problems("signing_time", signing_time))
+
     def _validity(self, expires_in: Seconds, signing_time: datetime | None) -> _Validity:
         """`expires_in` and `signing_time` hold no problem; what the clock says is looked at here."""
-        seconds = int(expires_in.total_seconds() if isinstance(expires_in, timedelta) else expires_in)
+        seconds = int(_in_seconds(expires_in))
         given = self._clock() if signing_time is None else signing_time
         if problems := _moment_problems("clock", given):
             raise InvalidRequest(*problems)
         moment = given.astimezone(UTC).replace(microsecond=0)
+        if self._window is not None and signing_time is None:
+            moment -= timedelta(seconds=int(moment.timestamp()) % self._window)
         end = moment + timedelta(seconds=seconds)
         limit = self._credentials.expires_at
         if limit is not None and limit < end:
@@ -275,14 +323,22 @@ def _method_problems(http_method: object) -> list[Problem]:
     return [Problem("http_method", "an HTTP method in capitals", describe(http_method), suggestion)]
 
 
-def _life_problems(expires_in: object, signing_time: object) -> list[Problem]:
-    seconds = expires_in.total_seconds() if isinstance(expires_in, timedelta) else expires_in
-    right = isinstance(seconds, int | float) and MIN_EXPIRES <= seconds <= MAX_EXPIRES and seconds == int(seconds)
-    problems = []
-    if not right or isinstance(seconds, bool):
-        expected = f"whole seconds from {MIN_EXPIRES} to {MAX_EXPIRES} (seven days), or a timedelta of that"
-        problems.append(Problem("expires_in", expected, describe(expires_in)))
-    return problems + ([] if signing_time is None else _moment_problems("signing_time", signing_time))
+def _in_seconds(value: Any) -> Any:
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def _are_seconds(value: object) -> bool:
+    """Whether these are whole seconds that a signature can last."""
+    seconds = _in_seconds(value)
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    return number and MIN_EXPIRES <= seconds <= MAX_EXPIRES and seconds == int(seconds)
+
+
+def _window_problems(window: object) -> list[Problem]:
+    if window is None or (_are_seconds(window) and _in_seconds(window) <= MAX_EXPIRES // 2):
+        return []
+    expected = f"whole seconds from {MIN_EXPIRES} to {MAX_EXPIRES // 2}, half of the longest life, or a timedelta of that"
+    return [Problem("signing_window", expected, describe(window))]
 
 
 def _moment_problems(argument: str, value: object) -> list[Problem]:

@@ -1,0 +1,100 @@
+"""What a caller adds to an operation's query and headers, and which headers S3 also takes from the query.
+
+A URL that needs no header can be used by a browser's link or by `curl URL`. S3 honours some `x-amz-*` headers when they
+come as query parameters and silently ignores the others, so only the former are moved. AWS and MinIO do so; other servers
+may not (seaweedfs ignores metadata there), so nothing is moved unless it is asked for.
+https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
+
+from ..errors import InvalidRequest, Problem, UnsupportedRequest, describe
+from .operations import BoundRequest, text_problem
+
+Hoist = bool | Literal["strict"]
+
+# Names, or beginnings of names, that S3 honours in a query; it ignores tagging, storage class, object lock, encryption and
+# website redirects there.
+HONOURED = (
+    "x-amz-acl",
+    "x-amz-checksum-",
+    "x-amz-grant-",
+    "x-amz-meta-",
+    "x-amz-request-payer",
+    "x-amz-sdk-checksum-algorithm",
+)
+
+# What presigning writes itself, in lower case.
+_AUTHENTICATION = frozenset(
+    f"x-amz-{name}" for name in ("algorithm", "credential", "date", "expires", "signedheaders", "security-token", "signature")
+)
+# What the client's HTTP library writes.
+_TRANSPORT = frozenset({"host", "connection", "content-length", "transfer-encoding"})
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def addition_problems(extra_query: object, extra_headers: object, hoist_headers: object) -> list[Problem]:
+    """What is wrong with the additions themselves, whatever they are added to."""
+    problems = (
+        [] if hoist_headers in (False, True, "strict") else [Problem("hoist_headers", "True, False or 'strict'", "another")]
+    )
+    for argument, given, taken in (
+        ("extra_query", extra_query, _AUTHENTICATION),
+        ("extra_headers", extra_headers, _AUTHENTICATION | _TRANSPORT),
+    ):
+        if given is None:
+            continue
+        if not isinstance(given, Mapping):
+            problems.append(Problem(argument, "a mapping of names to texts", describe(given)))
+            continue
+        for name, value in given.items():
+            problems += _pair_problems(argument, name, value, taken)
+    return problems
+
+
+def _pair_problems(argument: str, name: object, value: object, taken: frozenset[str]) -> list[Problem]:
+    if not isinstance(name, str) or not name or text_problem(name):
+        return [Problem(argument, "names that are texts without control characters", describe(name))]
+    if argument == "extra_headers" and not _TOKEN.fullmatch(name):
+        return [Problem(argument, "names that are header names", describe(name))]
+    place = f"{argument}[{name!r}]"
+    if name.lower() in taken:
+        return [Problem(place, "a name that is not written by signing or by the client itself", repr(name))]
+    if not isinstance(value, str):
+        return [Problem(place, "a str", describe(value))]
+    return [Problem(place, *bad)] if (bad := text_problem(value)) else []
+
+
+def extend(
+    bound: BoundRequest, extra_query: Mapping[str, str] | None, extra_headers: Mapping[str, str] | None, hoist_headers: Hoist
+) -> BoundRequest:
+    """`bound` with the additions, which hold no problem, and with the headers that may travel in the query moved there.
+
+    Raises `InvalidRequest` for an addition that the operation has already, and `UnsupportedRequest` under "strict" for
+    any header that would have to stay one.
+    """
+    query = [*bound.query, *(extra_query or {}).items()]
+    headers = {**bound.headers, **(extra_headers or {})}
+    problems = [
+        Problem(f"{argument}[{name!r}]", f"a name that {bound.operation} has not already", repr(name))
+        for argument, added, own in (
+            ("extra_query", extra_query, [name for name, _ in bound.query]),
+            ("extra_headers", extra_headers, [name.lower() for name in bound.headers]),
+        )
+        for name in added or {}
+        if (name.lower() if argument == "extra_headers" else name) in own
+    ]
+    if problems:
+        raise InvalidRequest(*problems)
+    if hoist_headers:
+        query += [(name.lower(), value) for name, value in headers.items() if name.lower().startswith(HONOURED)]
+        headers = {name: value for name, value in headers.items() if not name.lower().startswith(HONOURED)}
+        if hoist_headers == "strict" and headers:
+            left = ", ".join(sorted(headers))
+            raise UnsupportedRequest(f"hoist_headers: S3 takes {left} from headers only; send them, or leave them out")
+    return replace(bound, query=query, headers=headers)

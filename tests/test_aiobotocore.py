@@ -1,0 +1,167 @@
+"""`AiobotocoreSigner` beside the contract: what it takes for a client, and that the client stays as it is for its owner."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import anyio
+import pytest
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore import UNSIGNED
+
+from asyncpresign import AiobotocoreSigner, CredentialsError, InvalidRequest, S3Object, Transfer, UnsupportedRequest
+from asyncpresign.testing import LocalS3
+
+KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "secret-that-is-not-shown"}
+OBJECT = {"Bucket": "bucket", "Key": "key"}
+
+
+def client(**options: Any) -> Any:
+    return get_session().create_client("s3", **{"region_name": "eu-central-1", **KEYS, **options})
+
+
+async def own_urls(owner: Any) -> list[Any]:
+    """What a client presigns for its owner, without what changes from second to second."""
+    return [
+        (await owner.generate_presigned_url("get_object", Params=OBJECT)).partition("?")[0],
+        (await owner.generate_presigned_url("put_object", Params=OBJECT)).partition("&")[0].partition("=")[0],
+        sorted((await owner.generate_presigned_post("bucket", "key", Conditions=[{"acl": "private"}]))["fields"]),
+        owner.meta.config.signature_version,
+    ]
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1", "eu-central-1"])
+async def test_the_client_stays_as_it_is_for_its_owner(region: str) -> None:
+    async with client(region_name=region) as owner:
+        before = await own_urls(owner)
+        handlers = owner.meta.events._emitter._handlers.__dict__.copy()
+        during: list[list[Any]] = []
+        async with AiobotocoreSigner(owner) as signer, anyio.create_task_group() as tasks:
+
+            async def sign() -> None:
+                for _ in range(20):
+                    request = await signer.presign("get_object", OBJECT)
+                    assert f"//bucket.s3.{region}.amazonaws.com/key?X-Amz-Algorithm=AWS4-HMAC-SHA256" in request.url
+
+            async def own() -> None:
+                during.extend([await own_urls(owner) for _ in range(5)])
+
+            for task in (sign, own, sign, own):
+                tasks.start_soon(task)
+        assert during == [before] * 10
+        assert await own_urls(owner) == before
+        assert owner.meta.events._emitter._handlers.__dict__ == handlers
+
+
+@pytest.mark.parametrize(
+    ("endpoint_url", "region", "origin"),
+    [
+        (None, "us-east-1", "https://bucket.s3.us-east-1.amazonaws.com/"),
+        (None, "us-gov-west-1", "https://bucket.s3.us-gov-west-1.amazonaws.com/"),
+        (None, "cn-north-1", "https://bucket.s3.cn-north-1.amazonaws.com.cn/"),
+        ("https://s3.eu-west-2.amazonaws.com", "eu-west-2", "https://bucket.s3.eu-west-2.amazonaws.com/"),
+        ("http://localhost:9000/base", "eu-west-2", "http://localhost:9000/base/bucket/"),
+        (
+            "https://vpce-1.s3.eu-west-2.vpce.amazonaws.com",
+            "eu-west-2",
+            "https://vpce-1.s3.eu-west-2.vpce.amazonaws.com/bucket/",
+        ),
+    ],
+)
+async def test_the_host_is_the_regional_one_or_the_clients_own(endpoint_url: str | None, region: str, origin: str) -> None:
+    async with client(region_name=region, endpoint_url=endpoint_url) as owner:
+        request = await AiobotocoreSigner(owner).presign("get_object", OBJECT)
+    assert request.url.startswith(f"{origin}key?")
+    assert f"%2F{region}%2Fs3%2F" in request.url
+
+
+@pytest.mark.parametrize("style", ["virtual", "path", "auto"])
+@pytest.mark.parametrize("endpoint_url", [None, "http://localhost:9000"])
+async def test_the_clients_addressing_style_is_kept(style: str, endpoint_url: str | None) -> None:
+    async with client(endpoint_url=endpoint_url, config=AioConfig(s3={"addressing_style": style})) as owner:
+        request = await AiobotocoreSigner(owner).presign("get_object", OBJECT)
+    virtual = style == "virtual" or (style == "auto" and endpoint_url is None)
+    assert ("//bucket." in request.url) == virtual
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"s3": {"use_accelerate_endpoint": True}},
+        {"s3": {"use_dualstack_endpoint": True}},
+        {"use_dualstack_endpoint": True},
+        {"use_fips_endpoint": True},
+    ],
+    ids=str,
+)
+async def test_endpoints_that_cannot_be_signed_are_refused(config: dict[str, Any]) -> None:
+    async with client(region_name="us-east-1", config=AioConfig(**config)) as owner:
+        with pytest.raises(UnsupportedRequest, match="client"):
+            AiobotocoreSigner(owner)
+
+
+async def test_what_is_no_s3_client_is_invalid() -> None:
+    async with get_session().create_client("sqs", region_name="eu-central-1", **KEYS) as other:
+        for wrong in (other, None, "client", object()):
+            with pytest.raises(InvalidRequest, match="client"):
+                AiobotocoreSigner(wrong)  # type: ignore[arg-type]
+
+
+async def test_a_client_without_credentials_signs_nothing() -> None:
+    anonymous = {"aws_access_key_id": None, "aws_secret_access_key": None, "config": AioConfig(signature_version=UNSIGNED)}
+    async with client(**anonymous) as owner:
+        with pytest.raises(CredentialsError, match="no credentials"):
+            await AiobotocoreSigner(owner).presign("get_object", OBJECT)
+
+
+async def test_the_region_of_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = get_session()
+    session.set_credentials("AKIDEXAMPLE", "secret")
+    with pytest.raises(InvalidRequest, match="region"):
+        async with AiobotocoreSigner.create(session):
+            pass
+    monkeypatch.setenv("AWS_REGION", "eu-west-3")
+    async with AiobotocoreSigner.create(session) as signer:
+        assert "//bucket.s3.eu-west-3.amazonaws.com/" in (await signer.presign("get_object", OBJECT)).url
+        assert repr(signer).startswith("AiobotocoreSigner(Presigner(Credentials(AKID...")
+    async with AiobotocoreSigner.create(session, region="eu-west-1") as signer:
+        assert "//bucket.s3.eu-west-1.amazonaws.com/" in (await signer.presign("get_object", OBJECT)).url
+
+
+async def test_no_configured_endpoint_is_taken_behind_the_callers_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://somewhere.else")
+    session = get_session()
+    session.set_credentials("AKIDEXAMPLE", "secret")
+    async with AiobotocoreSigner.create(session, region="eu-west-1") as signer:
+        assert "//bucket.s3.eu-west-1.amazonaws.com/" in (await signer.presign("get_object", OBJECT)).url
+
+
+def test_without_the_extra_the_name_says_what_to_install() -> None:
+    script = "import sys; sys.modules['aiobotocore'] = None; from asyncpresign import AiobotocoreSigner"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False)
+    assert ended.returncode == 1
+    assert "python -m pip install 'asyncpresign[aiobotocore]'" in ended.stderr
+
+
+@pytest.fixture(params=["local_s3", "local_s3_seaweedfs"])
+def s3(request: pytest.FixtureRequest) -> LocalS3:
+    server: LocalS3 = request.getfixturevalue(request.param)
+    return server
+
+
+@pytest.mark.integration
+async def test_real_servers_accept_what_it_signs(s3: LocalS3) -> None:
+    keys = {"aws_access_key_id": s3.credentials.access_key_id, "aws_secret_access_key": s3.credentials.secret_access_key}
+    async with client(region_name=s3.region, endpoint_url=s3.endpoint_url, **keys) as owner:
+        signer = AiobotocoreSigner(owner)
+        await owner.create_bucket(Bucket="of-a-client")
+        async with Transfer(signer) as moving:
+            await moving.upload(b"by URL", S3Object("of-a-client", "url"))
+            await moving.upload_form(b"by form", S3Object("of-a-client", "form"))
+            assert (await moving.download(S3Object("of-a-client", "url"))).data == b"by URL"
+        answer = await owner.get_object(Bucket="of-a-client", Key="form")
+        async with answer["Body"] as body:
+            assert await body.read() == b"by form"

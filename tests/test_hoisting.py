@@ -1,0 +1,130 @@
+"""What a caller adds to a request, and which headers move into the query."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from asyncpresign import Credentials, InvalidRequest, PresignedRequest, Presigner, UnsupportedRequest
+
+NOW = datetime(2026, 11, 23, 12, 0, 1, tzinfo=UTC)
+OBJECT = {"Bucket": "bucket", "Key": "key"}
+
+
+def put(params: dict[str, Any] | None = None, **options: Any) -> PresignedRequest:
+    presigner = Presigner(Credentials("AKID", "secret"), region="us-east-1", clock=lambda: NOW)
+    return presigner.presign("put_object", {**OBJECT, **(params or {})}, **options)
+
+
+def query(request: PresignedRequest) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(request.url).query, keep_blank_values=True)
+
+
+HONOURED: list[tuple[dict[str, Any], dict[str, str]]] = [
+    ({"ACL": "public-read"}, {"x-amz-acl": "public-read"}),
+    ({"GrantRead": "id=1"}, {"x-amz-grant-read": "id=1"}),
+    ({"Metadata": {"Name": "a b", "other": ""}}, {"x-amz-meta-name": "a b", "x-amz-meta-other": ""}),
+    ({"RequestPayer": "requester"}, {"x-amz-request-payer": "requester"}),
+    ({"ChecksumSHA256": "abc="}, {"x-amz-checksum-sha256": "abc="}),
+]
+KEPT: list[tuple[dict[str, Any], str]] = [
+    ({"Tagging": "a=b"}, "x-amz-tagging"),
+    ({"StorageClass": "GLACIER"}, "x-amz-storage-class"),
+    ({"ObjectLockMode": "GOVERNANCE"}, "x-amz-object-lock-mode"),
+    ({"ServerSideEncryption": "aws:kms"}, "x-amz-server-side-encryption"),
+    ({"SSECustomerKey": "k" * 32}, "x-amz-server-side-encryption-customer-key"),
+    ({"WebsiteRedirectLocation": "/x"}, "x-amz-website-redirect-location"),
+    ({"ContentType": "text/plain"}, "content-type"),
+]
+
+
+@pytest.mark.parametrize(("params", "moved"), HONOURED)
+@pytest.mark.parametrize("hoist", [True, "strict"])
+def test_what_s3_honours_moves_into_the_query(params: dict[str, Any], moved: dict[str, str], hoist: Any) -> None:
+    request = put(params, hoist_headers=hoist)
+    assert request.headers == {}
+    assert {name: values for name, values in query(request).items() if name in moved} == {k: [v] for k, v in moved.items()}
+    assert query(request)["X-Amz-SignedHeaders"] == ["host"]
+
+
+@pytest.mark.parametrize(("params", "header"), KEPT)
+def test_what_s3_ignores_in_a_query_stays_a_header(params: dict[str, Any], header: str) -> None:
+    request = put({**params, "ACL": "private"}, hoist_headers=True)
+    assert header in [name.lower() for name in request.headers]
+    assert header not in query(request)
+    assert query(request)["x-amz-acl"] == ["private"]
+    assert header in query(request)["X-Amz-SignedHeaders"][0].split(";")
+
+
+@pytest.mark.parametrize(("params", "header"), KEPT)
+def test_strict_refuses_what_would_stay(params: dict[str, Any], header: str) -> None:
+    with pytest.raises(UnsupportedRequest, match=f"(?i){header}"):
+        put(params, hoist_headers="strict")
+
+
+def test_additions_are_signed_and_returned() -> None:
+    plain = put()
+    request = put(extra_query={"x-id": "Put Object", "empty": ""}, extra_headers={"X-Custom": "a  b"})
+    assert (query(request)["x-id"], query(request)["empty"]) == (["Put Object"], [""])
+    assert request.url.index("x-id=Put%20Object&empty=&X-Amz-Algorithm") > 0
+    assert request.headers == {"X-Custom": "a  b"}
+    assert query(request)["X-Amz-SignedHeaders"] == ["host;x-custom"]
+    assert query(request)["X-Amz-Signature"] != query(plain)["X-Amz-Signature"]
+
+
+def test_added_headers_are_hoisted_like_others() -> None:
+    request = put(extra_headers={"X-Amz-Meta-A": "b"}, hoist_headers="strict")
+    assert (request.headers, query(request)["x-amz-meta-a"]) == ({}, ["b"])
+
+
+def test_nothing_of_the_callers_is_changed() -> None:
+    extra_query, extra_headers = {"a": "b"}, {"x-amz-meta-a": "b"}
+    put(extra_query=extra_query, extra_headers=extra_headers, hoist_headers=True)
+    assert (extra_query, extra_headers) == ({"a": "b"}, {"x-amz-meta-a": "b"})
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        ({"hoist_headers": "maybe"}, ["hoist_headers"]),
+        ({"hoist_headers": None}, ["hoist_headers"]),
+        ({"extra_query": [("a", "b")]}, ["extra_query"]),
+        ({"extra_query": {"X-Amz-Expires": "9"}}, ["extra_query['X-Amz-Expires']"]),
+        ({"extra_query": {"a": 1}}, ["extra_query['a']"]),
+        ({"extra_query": {"": "b"}}, ["extra_query"]),
+        ({"extra_query": {1: "b"}}, ["extra_query"]),
+        ({"extra_query": {"a": "\ud800"}}, ["extra_query['a']"]),
+        ({"extra_headers": {"a b": "c"}}, ["extra_headers"]),
+        ({"extra_headers": {"a\r\nb": "c"}}, ["extra_headers"]),
+        ({"extra_headers": {"a": "b\r\nc: d"}}, ["extra_headers['a']"]),
+        ({"extra_headers": {"Host": "elsewhere"}}, ["extra_headers['Host']"]),
+        ({"extra_headers": {"Content-Length": "3"}}, ["extra_headers['Content-Length']"]),
+        ({"extra_query": {"a": 1}, "extra_headers": {"b": 2}}, ["extra_query['a']", "extra_headers['b']"]),
+    ],
+)
+def test_wrong_additions_are_named_all_at_once(options: dict[str, Any], arguments: list[str]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        put(**options)
+    assert [problem.argument for problem in caught.value.problems] == arguments
+
+
+@pytest.mark.parametrize(
+    ("params", "options", "argument"),
+    [
+        ({"ContentType": "text/plain"}, {"extra_headers": {"content-type": "text/html"}}, "extra_headers['content-type']"),
+        ({"Metadata": {"a": "b"}}, {"extra_headers": {"X-Amz-Meta-A": "c"}}, "extra_headers['X-Amz-Meta-A']"),
+    ],
+)
+def test_an_addition_never_says_twice_what_the_parameters_say(params: Any, options: Any, argument: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        put(params, **options)
+    assert [problem.argument for problem in caught.value.problems] == [argument]
+
+
+def test_a_query_parameter_is_not_said_twice() -> None:
+    presigner = Presigner(Credentials("AKID", "secret"), region="us-east-1")
+    with pytest.raises(InvalidRequest, match="extra_query"):
+        presigner.presign("list_objects_v2", {"Bucket": "bucket"}, extra_query={"list-type": "1"})

@@ -16,6 +16,7 @@ from typing import Any, Literal, Self, SupportsIndex, get_args
 
 from ._sigv4.signing import utc
 from .errors import CredentialsError, InvalidRequest, Problem, describe, redact
+from .profiles import profile_keys
 
 BodyKind = Literal["none", "required", "optional"]
 
@@ -122,6 +123,21 @@ class Credentials:
             return cls(variables[names[0]], variables[names[1]], variables.get("AWS_SESSION_TOKEN") or None, expires_at)
         except InvalidRequest as error:
             raise CredentialsError(f"the environment's credentials cannot be used: {error}") from None
+
+    @classmethod
+    def from_profile(cls, name: str | None = None, environ: Mapping[str, str] | None = None) -> Self:
+        """The keys of profile `name` (else `AWS_PROFILE`, else "default") in AWS's shared files, which are read anew.
+
+        The files are `AWS_SHARED_CREDENTIALS_FILE` and `AWS_CONFIG_FILE` of `environ` (the process's), else
+        `~/.aws/credentials` and `~/.aws/config`, merged as botocore does. Raises `CredentialsError` for a file that cannot
+        be read, a profile that is missing or has not both keys, and one that needs a role, SSO, a login or a process: that
+        is what `botocore_source` is for.
+        """
+        found = profile_keys(name, os.environ if environ is None else environ)
+        try:
+            return cls(*found)
+        except InvalidRequest as error:
+            raise CredentialsError(f"the profile's credentials cannot be used: {error}") from None
 
     def __repr__(self) -> str:
         token = ", session_token=..." if self.session_token else ""

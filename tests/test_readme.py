@@ -106,6 +106,7 @@ PROMISES: dict[str, Callable[[str], bool]] = {
     "link": link,
     "form": form,
     "html": html,
+    "source": lambda text: "+00:00 {}" in text,
     "stream": stream,
     "local_s3": lambda text: text == "b'hello'\n",
 }

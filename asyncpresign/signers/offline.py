@@ -67,7 +67,8 @@ class OfflineSigner:
     async def adjust(self, *, clock_offset: timedelta | None = None, refresh_credentials: bool = False) -> bool:
         """Take `clock_offset` (the server's time minus the clock's) for all signatures to come, or ask the source anew.
 
-        Returns whether anything changed. Raises `InvalidRequest`, and `CredentialsError` when the source fails.
+        Returns whether anything changed: not, when the source fails while its last credentials are still good. Raises
+        `InvalidRequest`, and `CredentialsError` when it fails and they are not.
         """
         if clock_offset is not None and not (isinstance(clock_offset, timedelta) and abs(clock_offset) <= _FARTHEST):
             raise InvalidRequest(

@@ -22,6 +22,7 @@ import pytest
 
 from asyncpresign import (
     AccessDenied,
+    AiobotocoreSigner,
     Credentials,
     NotFound,
     OfflineSigner,
@@ -474,6 +475,23 @@ async def test_a_session_from_a_source(local_s3: LocalS3) -> None:
             assert await signer.adjust(refresh_credentials=True) == (asked[-1] != asked[-2])
     request = await signer.presign("get_object", {"Bucket": place.bucket, "Key": "0/url"}, expires_in=7200)
     assert request.expires_at <= (asked[-1].expires_at or NOW)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the minio package's own connections
+async def test_a_session_of_an_aiobotocore_client(local_s3: LocalS3) -> None:
+    from aiobotocore.session import get_session
+
+    place = await make_bucket(local_s3)
+    given = await anyio.to_thread.run_sync(assume_role, local_s3)
+    keys = {"aws_access_key_id": given.access_key_id, "aws_secret_access_key": given.secret_access_key}
+    client = get_session().create_client(
+        "s3", region_name=local_s3.region, endpoint_url=local_s3.endpoint_url, aws_session_token=given.session_token, **keys
+    )
+    async with client as owner, Transfer(AiobotocoreSigner(owner)) as moving:
+        await moving.upload(b"by URL", S3Object(place.bucket, "url"))
+        await moving.upload_form(b"by form", S3Object(place.bucket, "form"))
+        assert await stored(moving, place, "url") == b"by URL"
+        assert await stored(moving, place, "form") == b"by form"
 
 
 async def test_credentials_of_botocores_chain(place: Place) -> None:

@@ -25,6 +25,7 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from botocore.exceptions import BotoCoreError
 
 from asyncpresign import Credentials, InvalidRequest, Presigner, PresignError, UnsupportedRequest
+from asyncpresign._s3.operations import lookup
 
 ACCESS_KEY_ID = "AKIAIOSFODNN7EXAMPLE"
 SECRET_ACCESS_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -204,9 +205,9 @@ def sent_as_text(call: Call | FormCall) -> list[str]:
     """What travels in headers and form fields, as far as the calls of these tests go."""
     if isinstance(call, FormCall):
         return [call.key, *call.fields, *call.fields.values()]
-    in_query = ("Bucket", "Key", "Prefix", "Delimiter", "StartAfter", "ContinuationToken", "VersionId", "EncodingType")
-    skipped = {name for name in call.params if name in in_query or name.startswith("Response")}
-    return [text for name, value in call.params.items() if name not in skipped for text in _texts(value)]
+    known = lookup(call.operation).parameters
+    sent = (value for name, value in call.params.items() if known[name].place.startswith("header"))
+    return [text for value in sent for text in _texts(value)]
 
 
 def _texts(value: Any) -> list[str]:
@@ -256,6 +257,27 @@ DIFFERENCES: tuple[Difference, ...] = (
         Call("create_bucket", {"Bucket": "bucket", "CreateBucketConfiguration": {"LocationConstraint": "eu-central-1"}}),
         lambda call: "CreateBucketConfiguration" in names(call),
         refusal=None,
+    ),
+    Difference(
+        "customer key where botocore does not encode it",
+        "S3 wants the key in base64 and its digest for every operation that takes one; botocore forgets these two",
+        Call("list_parts", {**OBJECT, "UploadId": "id", "SSECustomerKey": "k" * 32}),
+        lambda call: (
+            isinstance(call, Call)
+            and lookup(call.operation).name in ("GetObjectAttributes", "ListParts")
+            and "SSECustomerKey" in call.params
+            and "SSECustomerKeyMD5" not in call.params
+        ),
+        refusal=None,
+    ),
+    Difference(
+        "copy source with an unknown part",
+        "`VersionID` for `VersionId` would copy another version; botocore ignores what it does not know",
+        Call("copy_object", {**OBJECT, "CopySource": {"Bucket": "from", "Key": "key", "VersionID": "v"}}),
+        lambda call: (
+            isinstance(names(call).get("CopySource"), Mapping)
+            and not names(call)["CopySource"].keys() <= {"Bucket", "Key", "VersionId"}
+        ),
     ),
     Difference(
         "naive time",

@@ -84,6 +84,13 @@ def test_both_spellings_are_one_operation(snake: str, camel: str) -> None:
         ("list_buckets", "GET", Body.NONE),
         ("list_objects_v2", "GET", Body.NONE),
         ("put_object", "PUT", Body.OPTIONAL),
+        ("upload_part", "PUT", Body.OPTIONAL),
+        ("complete_multipart_upload", "POST", Body.OPTIONAL),
+        ("create_multipart_upload", "POST", Body.NONE),
+        ("copy_object", "PUT", Body.NONE),
+        ("delete_objects", "POST", Body.REQUIRED),
+        ("put_bucket_policy", "PUT", Body.REQUIRED),
+        ("select_object_content", "POST", Body.REQUIRED),
     ],
 )
 def test_method_and_body(name: str, method: str, body: Body) -> None:
@@ -123,6 +130,11 @@ def test_an_operation_on_no_bucket() -> None:
 def test_a_parameter_of_the_body_is_ignored_and_none_is_not_given() -> None:
     bound = bind("put_object", {**OBJECT, "Body": object(), "ACL": None})
     assert (bound.query, bound.headers) == ([], {})
+
+
+@pytest.mark.parametrize("name", ["list_objects", "list_objects_v2", "list_object_versions", "list_multipart_uploads"])
+def test_listings_of_objects_ask_for_encoded_keys(name: str) -> None:
+    assert (("encoding-type", "url") in bind(name, {"Bucket": "b"}).query) is (name != "list_multipart_uploads")
 
 
 def test_a_binding_does_not_share_its_parts() -> None:
@@ -187,6 +199,25 @@ def test_a_customer_key_with_its_digest_is_encoded_already(order: tuple[str, str
     assert headers["x-amz-server-side-encryption-customer-key-MD5"] == "bWQ1"
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("from/a b+ü", "from/a%20b%2B%C3%BC"),
+        ("from/a b?versionId=v+1", "from/a%20b?versionId=v+1"),
+        ("from/a?versionId=", "from/a%3FversionId%3D"),
+        ({"Bucket": "from", "Key": "a?versionId=b"}, "from/a%3FversionId%3Db"),
+        (MappingProxyType({"Bucket": "from", "Key": "a//b", "VersionId": "v+1"}), "from/a//b?versionId=v+1"),
+        ({"Bucket": "from", "Key": "a", "VersionId": None}, "from/a"),
+        (
+            {"Bucket": "arn:aws:s3:eu-west-1:123456789012:accesspoint/p", "Key": "a"},
+            "arn%3Aaws%3As3%3Aeu-west-1%3A123456789012%3Aaccesspoint/p/object/a",
+        ),
+    ],
+)
+def test_a_copy_source_is_encoded_but_for_its_version(value: Any, expected: str) -> None:
+    assert bind("copy_object", {**OBJECT, "CopySource": value}).headers == {"x-amz-copy-source": expected}
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
@@ -195,13 +226,22 @@ def test_a_customer_key_with_its_digest_is_encoded_already(order: tuple[str, str
     [
         ("get_objct", "did you mean 'get_object'?"),
         ("GetObjct", "did you mean 'GetObject'?"),
-        ("list_objects", "did you mean 'list_objects_v2'?"),
+        ("list_objects_v3", "did you mean 'list_objects_v2'?"),
         ("", ""),
         ("zzz", ""),
     ],
 )
 def test_an_unknown_operation(name: str, suggestion: str) -> None:
     assert problems_of(name, {}) == [("operation", suggestion)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["create_session", "get_bucket_location", "list_directory_buckets", "rename_object", "write_get_object_response"],
+)
+def test_an_operation_that_the_generator_leaves_out_is_unknown(name: str) -> None:
+    assert arguments_of(name, {}) == ["operation"]
+    assert arguments_of(name.title().replace("_", ""), {}) == ["operation"]
 
 
 @pytest.mark.parametrize("name", [None, 5, b"get_object", ["get_object"], {}, object()], ids=repr)
@@ -292,6 +332,32 @@ def test_a_list_that_cannot_be(value: Any) -> None:
     assert arguments_of("list_objects_v2", {"Bucket": "b", "OptionalObjectAttributes": value}) == [
         "params['OptionalObjectAttributes']"
     ]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        5,
+        b"from/key",
+        ["from", "key"],
+        {},
+        {"Bucket": "from"},
+        {"Key": "key"},
+        {"Bucket": "from", "Key": None},
+        {"Bucket": b"from", "Key": "key"},
+        {"Bucket": "from", "Key": "key", "VersionId": 5},
+        {"Bucket": "from", "Key": "key", "VersionID": "v"},
+        {"Bucket": "from", "Key": "key", "VersionId": "v\r\nx-amz-acl: public-read"},
+        {"Bucket": "from", "Key": "key", "VersionId": "\ud800"},
+        {"Bucket": "from", "Key": "key\ud800"},
+        "from/key\ud800",
+        "from/key?versionId=\ud800",
+        "from/key?versionId=v\n",
+    ],
+    ids=ascii,
+)
+def test_a_copy_source_that_cannot_be(value: Any) -> None:
+    assert arguments_of("copy_object", {**OBJECT, "CopySource": value}) == ["params['CopySource']"]
 
 
 def test_a_tab_may_stand_in_a_header_and_anything_in_a_query() -> None:

@@ -9,33 +9,430 @@ from __future__ import annotations
 from typing import Literal
 
 OperationName = Literal[
+    "abort_multipart_upload",
+    "AbortMultipartUpload",
+    "complete_multipart_upload",
+    "CompleteMultipartUpload",
+    "copy_object",
+    "CopyObject",
     "create_bucket",
     "CreateBucket",
+    "create_bucket_metadata_configuration",
+    "CreateBucketMetadataConfiguration",
+    "create_bucket_metadata_table_configuration",
+    "CreateBucketMetadataTableConfiguration",
+    "create_multipart_upload",
+    "CreateMultipartUpload",
+    "delete_bucket",
+    "DeleteBucket",
+    "delete_bucket_analytics_configuration",
+    "DeleteBucketAnalyticsConfiguration",
+    "delete_bucket_cors",
+    "DeleteBucketCors",
+    "delete_bucket_encryption",
+    "DeleteBucketEncryption",
+    "delete_bucket_intelligent_tiering_configuration",
+    "DeleteBucketIntelligentTieringConfiguration",
+    "delete_bucket_inventory_configuration",
+    "DeleteBucketInventoryConfiguration",
+    "delete_bucket_lifecycle",
+    "DeleteBucketLifecycle",
+    "delete_bucket_metadata_configuration",
+    "DeleteBucketMetadataConfiguration",
+    "delete_bucket_metadata_table_configuration",
+    "DeleteBucketMetadataTableConfiguration",
+    "delete_bucket_metrics_configuration",
+    "DeleteBucketMetricsConfiguration",
+    "delete_bucket_ownership_controls",
+    "DeleteBucketOwnershipControls",
+    "delete_bucket_policy",
+    "DeleteBucketPolicy",
+    "delete_bucket_replication",
+    "DeleteBucketReplication",
+    "delete_bucket_tagging",
+    "DeleteBucketTagging",
+    "delete_bucket_website",
+    "DeleteBucketWebsite",
     "delete_object",
     "DeleteObject",
+    "delete_object_annotation",
+    "DeleteObjectAnnotation",
+    "delete_object_tagging",
+    "DeleteObjectTagging",
+    "delete_objects",
+    "DeleteObjects",
+    "delete_public_access_block",
+    "DeletePublicAccessBlock",
+    "get_bucket_abac",
+    "GetBucketAbac",
+    "get_bucket_accelerate_configuration",
+    "GetBucketAccelerateConfiguration",
+    "get_bucket_acl",
+    "GetBucketAcl",
+    "get_bucket_analytics_configuration",
+    "GetBucketAnalyticsConfiguration",
+    "get_bucket_cors",
+    "GetBucketCors",
+    "get_bucket_encryption",
+    "GetBucketEncryption",
+    "get_bucket_intelligent_tiering_configuration",
+    "GetBucketIntelligentTieringConfiguration",
+    "get_bucket_inventory_configuration",
+    "GetBucketInventoryConfiguration",
+    "get_bucket_lifecycle",
+    "GetBucketLifecycle",
+    "get_bucket_lifecycle_configuration",
+    "GetBucketLifecycleConfiguration",
+    "get_bucket_logging",
+    "GetBucketLogging",
+    "get_bucket_metadata_configuration",
+    "GetBucketMetadataConfiguration",
+    "get_bucket_metadata_table_configuration",
+    "GetBucketMetadataTableConfiguration",
+    "get_bucket_metrics_configuration",
+    "GetBucketMetricsConfiguration",
+    "get_bucket_notification",
+    "GetBucketNotification",
+    "get_bucket_notification_configuration",
+    "GetBucketNotificationConfiguration",
+    "get_bucket_ownership_controls",
+    "GetBucketOwnershipControls",
+    "get_bucket_policy",
+    "GetBucketPolicy",
+    "get_bucket_policy_status",
+    "GetBucketPolicyStatus",
+    "get_bucket_replication",
+    "GetBucketReplication",
+    "get_bucket_request_payment",
+    "GetBucketRequestPayment",
+    "get_bucket_tagging",
+    "GetBucketTagging",
+    "get_bucket_versioning",
+    "GetBucketVersioning",
+    "get_bucket_website",
+    "GetBucketWebsite",
     "get_object",
     "GetObject",
+    "get_object_acl",
+    "GetObjectAcl",
+    "get_object_annotation",
+    "GetObjectAnnotation",
+    "get_object_attributes",
+    "GetObjectAttributes",
+    "get_object_legal_hold",
+    "GetObjectLegalHold",
+    "get_object_lock_configuration",
+    "GetObjectLockConfiguration",
+    "get_object_retention",
+    "GetObjectRetention",
+    "get_object_tagging",
+    "GetObjectTagging",
+    "get_object_torrent",
+    "GetObjectTorrent",
+    "get_public_access_block",
+    "GetPublicAccessBlock",
+    "head_bucket",
+    "HeadBucket",
     "head_object",
     "HeadObject",
+    "list_bucket_analytics_configurations",
+    "ListBucketAnalyticsConfigurations",
+    "list_bucket_intelligent_tiering_configurations",
+    "ListBucketIntelligentTieringConfigurations",
+    "list_bucket_inventory_configurations",
+    "ListBucketInventoryConfigurations",
+    "list_bucket_metrics_configurations",
+    "ListBucketMetricsConfigurations",
     "list_buckets",
     "ListBuckets",
+    "list_multipart_uploads",
+    "ListMultipartUploads",
+    "list_object_annotations",
+    "ListObjectAnnotations",
+    "list_object_versions",
+    "ListObjectVersions",
+    "list_objects",
+    "ListObjects",
     "list_objects_v2",
     "ListObjectsV2",
+    "list_parts",
+    "ListParts",
+    "put_bucket_abac",
+    "PutBucketAbac",
+    "put_bucket_accelerate_configuration",
+    "PutBucketAccelerateConfiguration",
+    "put_bucket_acl",
+    "PutBucketAcl",
+    "put_bucket_analytics_configuration",
+    "PutBucketAnalyticsConfiguration",
+    "put_bucket_cors",
+    "PutBucketCors",
+    "put_bucket_encryption",
+    "PutBucketEncryption",
+    "put_bucket_intelligent_tiering_configuration",
+    "PutBucketIntelligentTieringConfiguration",
+    "put_bucket_inventory_configuration",
+    "PutBucketInventoryConfiguration",
+    "put_bucket_lifecycle",
+    "PutBucketLifecycle",
+    "put_bucket_lifecycle_configuration",
+    "PutBucketLifecycleConfiguration",
+    "put_bucket_logging",
+    "PutBucketLogging",
+    "put_bucket_metrics_configuration",
+    "PutBucketMetricsConfiguration",
+    "put_bucket_notification",
+    "PutBucketNotification",
+    "put_bucket_notification_configuration",
+    "PutBucketNotificationConfiguration",
+    "put_bucket_ownership_controls",
+    "PutBucketOwnershipControls",
+    "put_bucket_policy",
+    "PutBucketPolicy",
+    "put_bucket_replication",
+    "PutBucketReplication",
+    "put_bucket_request_payment",
+    "PutBucketRequestPayment",
+    "put_bucket_tagging",
+    "PutBucketTagging",
+    "put_bucket_versioning",
+    "PutBucketVersioning",
+    "put_bucket_website",
+    "PutBucketWebsite",
     "put_object",
     "PutObject",
+    "put_object_acl",
+    "PutObjectAcl",
+    "put_object_annotation",
+    "PutObjectAnnotation",
+    "put_object_legal_hold",
+    "PutObjectLegalHold",
+    "put_object_lock_configuration",
+    "PutObjectLockConfiguration",
+    "put_object_retention",
+    "PutObjectRetention",
+    "put_object_tagging",
+    "PutObjectTagging",
+    "put_public_access_block",
+    "PutPublicAccessBlock",
+    "restore_object",
+    "RestoreObject",
+    "select_object_content",
+    "SelectObjectContent",
+    "update_bucket_metadata_annotation_table_configuration",
+    "UpdateBucketMetadataAnnotationTableConfiguration",
+    "update_bucket_metadata_inventory_table_configuration",
+    "UpdateBucketMetadataInventoryTableConfiguration",
+    "update_bucket_metadata_journal_table_configuration",
+    "UpdateBucketMetadataJournalTableConfiguration",
+    "update_object_encryption",
+    "UpdateObjectEncryption",
+    "upload_part",
+    "UploadPart",
+    "upload_part_copy",
+    "UploadPartCopy",
 ]
 
 NAMES: dict[str, str] = {
+    "abort_multipart_upload": "AbortMultipartUpload",
+    "complete_multipart_upload": "CompleteMultipartUpload",
+    "copy_object": "CopyObject",
     "create_bucket": "CreateBucket",
+    "create_bucket_metadata_configuration": "CreateBucketMetadataConfiguration",
+    "create_bucket_metadata_table_configuration": "CreateBucketMetadataTableConfiguration",
+    "create_multipart_upload": "CreateMultipartUpload",
+    "delete_bucket": "DeleteBucket",
+    "delete_bucket_analytics_configuration": "DeleteBucketAnalyticsConfiguration",
+    "delete_bucket_cors": "DeleteBucketCors",
+    "delete_bucket_encryption": "DeleteBucketEncryption",
+    "delete_bucket_intelligent_tiering_configuration": "DeleteBucketIntelligentTieringConfiguration",
+    "delete_bucket_inventory_configuration": "DeleteBucketInventoryConfiguration",
+    "delete_bucket_lifecycle": "DeleteBucketLifecycle",
+    "delete_bucket_metadata_configuration": "DeleteBucketMetadataConfiguration",
+    "delete_bucket_metadata_table_configuration": "DeleteBucketMetadataTableConfiguration",
+    "delete_bucket_metrics_configuration": "DeleteBucketMetricsConfiguration",
+    "delete_bucket_ownership_controls": "DeleteBucketOwnershipControls",
+    "delete_bucket_policy": "DeleteBucketPolicy",
+    "delete_bucket_replication": "DeleteBucketReplication",
+    "delete_bucket_tagging": "DeleteBucketTagging",
+    "delete_bucket_website": "DeleteBucketWebsite",
     "delete_object": "DeleteObject",
+    "delete_object_annotation": "DeleteObjectAnnotation",
+    "delete_object_tagging": "DeleteObjectTagging",
+    "delete_objects": "DeleteObjects",
+    "delete_public_access_block": "DeletePublicAccessBlock",
+    "get_bucket_abac": "GetBucketAbac",
+    "get_bucket_accelerate_configuration": "GetBucketAccelerateConfiguration",
+    "get_bucket_acl": "GetBucketAcl",
+    "get_bucket_analytics_configuration": "GetBucketAnalyticsConfiguration",
+    "get_bucket_cors": "GetBucketCors",
+    "get_bucket_encryption": "GetBucketEncryption",
+    "get_bucket_intelligent_tiering_configuration": "GetBucketIntelligentTieringConfiguration",
+    "get_bucket_inventory_configuration": "GetBucketInventoryConfiguration",
+    "get_bucket_lifecycle": "GetBucketLifecycle",
+    "get_bucket_lifecycle_configuration": "GetBucketLifecycleConfiguration",
+    "get_bucket_logging": "GetBucketLogging",
+    "get_bucket_metadata_configuration": "GetBucketMetadataConfiguration",
+    "get_bucket_metadata_table_configuration": "GetBucketMetadataTableConfiguration",
+    "get_bucket_metrics_configuration": "GetBucketMetricsConfiguration",
+    "get_bucket_notification": "GetBucketNotification",
+    "get_bucket_notification_configuration": "GetBucketNotificationConfiguration",
+    "get_bucket_ownership_controls": "GetBucketOwnershipControls",
+    "get_bucket_policy": "GetBucketPolicy",
+    "get_bucket_policy_status": "GetBucketPolicyStatus",
+    "get_bucket_replication": "GetBucketReplication",
+    "get_bucket_request_payment": "GetBucketRequestPayment",
+    "get_bucket_tagging": "GetBucketTagging",
+    "get_bucket_versioning": "GetBucketVersioning",
+    "get_bucket_website": "GetBucketWebsite",
     "get_object": "GetObject",
+    "get_object_acl": "GetObjectAcl",
+    "get_object_annotation": "GetObjectAnnotation",
+    "get_object_attributes": "GetObjectAttributes",
+    "get_object_legal_hold": "GetObjectLegalHold",
+    "get_object_lock_configuration": "GetObjectLockConfiguration",
+    "get_object_retention": "GetObjectRetention",
+    "get_object_tagging": "GetObjectTagging",
+    "get_object_torrent": "GetObjectTorrent",
+    "get_public_access_block": "GetPublicAccessBlock",
+    "head_bucket": "HeadBucket",
     "head_object": "HeadObject",
+    "list_bucket_analytics_configurations": "ListBucketAnalyticsConfigurations",
+    "list_bucket_intelligent_tiering_configurations": "ListBucketIntelligentTieringConfigurations",
+    "list_bucket_inventory_configurations": "ListBucketInventoryConfigurations",
+    "list_bucket_metrics_configurations": "ListBucketMetricsConfigurations",
     "list_buckets": "ListBuckets",
+    "list_multipart_uploads": "ListMultipartUploads",
+    "list_object_annotations": "ListObjectAnnotations",
+    "list_object_versions": "ListObjectVersions",
+    "list_objects": "ListObjects",
     "list_objects_v2": "ListObjectsV2",
+    "list_parts": "ListParts",
+    "put_bucket_abac": "PutBucketAbac",
+    "put_bucket_accelerate_configuration": "PutBucketAccelerateConfiguration",
+    "put_bucket_acl": "PutBucketAcl",
+    "put_bucket_analytics_configuration": "PutBucketAnalyticsConfiguration",
+    "put_bucket_cors": "PutBucketCors",
+    "put_bucket_encryption": "PutBucketEncryption",
+    "put_bucket_intelligent_tiering_configuration": "PutBucketIntelligentTieringConfiguration",
+    "put_bucket_inventory_configuration": "PutBucketInventoryConfiguration",
+    "put_bucket_lifecycle": "PutBucketLifecycle",
+    "put_bucket_lifecycle_configuration": "PutBucketLifecycleConfiguration",
+    "put_bucket_logging": "PutBucketLogging",
+    "put_bucket_metrics_configuration": "PutBucketMetricsConfiguration",
+    "put_bucket_notification": "PutBucketNotification",
+    "put_bucket_notification_configuration": "PutBucketNotificationConfiguration",
+    "put_bucket_ownership_controls": "PutBucketOwnershipControls",
+    "put_bucket_policy": "PutBucketPolicy",
+    "put_bucket_replication": "PutBucketReplication",
+    "put_bucket_request_payment": "PutBucketRequestPayment",
+    "put_bucket_tagging": "PutBucketTagging",
+    "put_bucket_versioning": "PutBucketVersioning",
+    "put_bucket_website": "PutBucketWebsite",
     "put_object": "PutObject",
+    "put_object_acl": "PutObjectAcl",
+    "put_object_annotation": "PutObjectAnnotation",
+    "put_object_legal_hold": "PutObjectLegalHold",
+    "put_object_lock_configuration": "PutObjectLockConfiguration",
+    "put_object_retention": "PutObjectRetention",
+    "put_object_tagging": "PutObjectTagging",
+    "put_public_access_block": "PutPublicAccessBlock",
+    "restore_object": "RestoreObject",
+    "select_object_content": "SelectObjectContent",
+    "update_bucket_metadata_annotation_table_configuration": "UpdateBucketMetadataAnnotationTableConfiguration",
+    "update_bucket_metadata_inventory_table_configuration": "UpdateBucketMetadataInventoryTableConfiguration",
+    "update_bucket_metadata_journal_table_configuration": "UpdateBucketMetadataJournalTableConfiguration",
+    "update_object_encryption": "UpdateObjectEncryption",
+    "upload_part": "UploadPart",
+    "upload_part_copy": "UploadPartCopy",
 }
 
 TABLE: dict[str, str] = {
+    "AbortMultipartUpload": """\
+DELETE /{Bucket}/{Key+} none
+Bucket! path Bucket string
+Key! path Key string
+UploadId! query uploadId string
+RequestPayer header x-amz-request-payer string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+IfMatchInitiatedTime header x-amz-if-match-initiated-time rfc822
+""",
+    "CompleteMultipartUpload": """\
+POST /{Bucket}/{Key+} optional
+Bucket! path Bucket string
+Key! path Key string
+MultipartUpload body - structure
+UploadId! query uploadId string
+ChecksumCRC32 header x-amz-checksum-crc32 string
+ChecksumCRC32C header x-amz-checksum-crc32c string
+ChecksumCRC64NVME header x-amz-checksum-crc64nvme string
+ChecksumSHA1 header x-amz-checksum-sha1 string
+ChecksumSHA256 header x-amz-checksum-sha256 string
+ChecksumSHA512 header x-amz-checksum-sha512 string
+ChecksumMD5 header x-amz-checksum-md5 string
+ChecksumXXHASH64 header x-amz-checksum-xxhash64 string
+ChecksumXXHASH3 header x-amz-checksum-xxhash3 string
+ChecksumXXHASH128 header x-amz-checksum-xxhash128 string
+ChecksumType header x-amz-checksum-type string
+MpuObjectSize header x-amz-mp-object-size integer
+RequestPayer header x-amz-request-payer string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+IfMatch header If-Match string
+IfNoneMatch header If-None-Match string
+SSECustomerAlgorithm header x-amz-server-side-encryption-customer-algorithm string
+SSECustomerKey header x-amz-server-side-encryption-customer-key sse-c-key
+SSECustomerKeyMD5 header x-amz-server-side-encryption-customer-key-MD5 string
+""",
+    "CopyObject": """\
+PUT /{Bucket}/{Key+} none
+ACL header x-amz-acl string
+Bucket! path Bucket string
+CacheControl header Cache-Control string
+ChecksumAlgorithm header x-amz-checksum-algorithm string
+ContentDisposition header Content-Disposition string
+ContentEncoding header Content-Encoding string
+ContentLanguage header Content-Language string
+ContentType header Content-Type string
+CopySource! header x-amz-copy-source copy-source
+CopySourceIfMatch header x-amz-copy-source-if-match string
+CopySourceIfModifiedSince header x-amz-copy-source-if-modified-since rfc822
+CopySourceIfNoneMatch header x-amz-copy-source-if-none-match string
+CopySourceIfUnmodifiedSince header x-amz-copy-source-if-unmodified-since rfc822
+Expires header Expires rfc822
+GrantFullControl header x-amz-grant-full-control string
+GrantRead header x-amz-grant-read string
+GrantReadACP header x-amz-grant-read-acp string
+GrantWriteACP header x-amz-grant-write-acp string
+IfMatch header If-Match string
+IfNoneMatch header If-None-Match string
+Key! path Key string
+Metadata header-map x-amz-meta- map
+MetadataDirective header x-amz-metadata-directive string
+TaggingDirective header x-amz-tagging-directive string
+AnnotationDirective header x-amz-object-annotation-directive string
+ServerSideEncryption header x-amz-server-side-encryption string
+StorageClass header x-amz-storage-class string
+WebsiteRedirectLocation header x-amz-website-redirect-location string
+SSECustomerAlgorithm header x-amz-server-side-encryption-customer-algorithm string
+SSECustomerKey header x-amz-server-side-encryption-customer-key sse-c-key
+SSECustomerKeyMD5 header x-amz-server-side-encryption-customer-key-MD5 string
+SSEKMSKeyId header x-amz-server-side-encryption-aws-kms-key-id string
+SSEKMSEncryptionContext header x-amz-server-side-encryption-context string
+BucketKeyEnabled header x-amz-server-side-encryption-bucket-key-enabled boolean
+CopySourceSSECustomerAlgorithm header x-amz-copy-source-server-side-encryption-customer-algorithm string
+CopySourceSSECustomerKey header x-amz-copy-source-server-side-encryption-customer-key sse-c-key
+CopySourceSSECustomerKeyMD5 header x-amz-copy-source-server-side-encryption-customer-key-MD5 string
+RequestPayer header x-amz-request-payer string
+Tagging header x-amz-tagging string
+ObjectLockMode header x-amz-object-lock-mode string
+ObjectLockRetainUntilDate header x-amz-object-lock-retain-until-date iso8601
+ObjectLockLegalHoldStatus header x-amz-object-lock-legal-hold string
+ObjectLockEventHold header x-amz-object-lock-event-hold string
+ObjectLockEventHoldDurationDays header x-amz-object-lock-event-hold-duration-days integer
+ObjectLockEventHoldDurationYears header x-amz-object-lock-event-hold-duration-years integer
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+ExpectedSourceBucketOwner header x-amz-source-expected-bucket-owner string
+""",
     "CreateBucket": """\
 PUT /{Bucket} optional
 ACL header x-amz-acl string
@@ -50,6 +447,138 @@ ObjectLockEnabledForBucket header x-amz-bucket-object-lock-enabled boolean
 ObjectOwnership header x-amz-object-ownership string
 BucketNamespace header x-amz-bucket-namespace string
 """,
+    "CreateBucketMetadataConfiguration": """\
+POST /{Bucket}?metadataConfiguration required
+Bucket! path Bucket string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+MetadataConfiguration body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "CreateBucketMetadataTableConfiguration": """\
+POST /{Bucket}?metadataTable required
+Bucket! path Bucket string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+MetadataTableConfiguration body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "CreateMultipartUpload": """\
+POST /{Bucket}/{Key+}?uploads none
+ACL header x-amz-acl string
+Bucket! path Bucket string
+CacheControl header Cache-Control string
+ContentDisposition header Content-Disposition string
+ContentEncoding header Content-Encoding string
+ContentLanguage header Content-Language string
+ContentType header Content-Type string
+Expires header Expires rfc822
+GrantFullControl header x-amz-grant-full-control string
+GrantRead header x-amz-grant-read string
+GrantReadACP header x-amz-grant-read-acp string
+GrantWriteACP header x-amz-grant-write-acp string
+Key! path Key string
+Metadata header-map x-amz-meta- map
+ServerSideEncryption header x-amz-server-side-encryption string
+StorageClass header x-amz-storage-class string
+WebsiteRedirectLocation header x-amz-website-redirect-location string
+SSECustomerAlgorithm header x-amz-server-side-encryption-customer-algorithm string
+SSECustomerKey header x-amz-server-side-encryption-customer-key sse-c-key
+SSECustomerKeyMD5 header x-amz-server-side-encryption-customer-key-MD5 string
+SSEKMSKeyId header x-amz-server-side-encryption-aws-kms-key-id string
+SSEKMSEncryptionContext header x-amz-server-side-encryption-context string
+BucketKeyEnabled header x-amz-server-side-encryption-bucket-key-enabled boolean
+RequestPayer header x-amz-request-payer string
+Tagging header x-amz-tagging string
+ObjectLockMode header x-amz-object-lock-mode string
+ObjectLockRetainUntilDate header x-amz-object-lock-retain-until-date iso8601
+ObjectLockLegalHoldStatus header x-amz-object-lock-legal-hold string
+ObjectLockEventHold header x-amz-object-lock-event-hold string
+ObjectLockEventHoldDurationDays header x-amz-object-lock-event-hold-duration-days integer
+ObjectLockEventHoldDurationYears header x-amz-object-lock-event-hold-duration-years integer
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+ChecksumAlgorithm header x-amz-checksum-algorithm string
+ChecksumType header x-amz-checksum-type string
+""",
+    "DeleteBucket": """\
+DELETE /{Bucket} none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "DeleteBucketAnalyticsConfiguration": """\
+DELETE /{Bucket}?analytics none
+Bucket! path Bucket string
+Id! query id string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "DeleteBucketCors": """\
+DELETE /{Bucket}?cors none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "DeleteBucketEncryption": """\
+DELETE /{Bucket}?encryption none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "DeleteBucketIntelligentTieringConfiguration": """\
+DELETE /{Bucket}?intelligent-tiering none
+Bucket! path Bucket string
+Id! query id string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "DeleteBucketInventoryConfiguration": """\
+DELETE /{Bucket}?inventory none
+Bucket! path Bucket string
+Id! query id string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "DeleteBucketLifecycle": """\
+DELETE /{Bucket}?lifecycle none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "DeleteBucketMetadataConfiguration": """\
+DELETE /{Bucket}?metadataConfiguration none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "DeleteBucketMetadataTableConfiguration": """\
+DELETE /{Bucket}?metadataTable none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "DeleteBucketMetricsConfiguration": """\
+DELETE /{Bucket}?metrics none
+Bucket! path Bucket string
+Id! query id string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "DeleteBucketOwnershipControls": """\
+DELETE /{Bucket}?ownershipControls none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "DeleteBucketPolicy": """\
+DELETE /{Bucket}?policy none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "DeleteBucketReplication": """\
+DELETE /{Bucket}?replication none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "DeleteBucketTagging": """\
+DELETE /{Bucket}?tagging none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "DeleteBucketWebsite": """\
+DELETE /{Bucket}?website none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
     "DeleteObject": """\
 DELETE /{Bucket}/{Key+} none
 Bucket! path Bucket string
@@ -62,6 +591,163 @@ ExpectedBucketOwner header x-amz-expected-bucket-owner string
 IfMatch header If-Match string
 IfMatchLastModifiedTime header x-amz-if-match-last-modified-time rfc822
 IfMatchSize header x-amz-if-match-size integer
+""",
+    "DeleteObjectAnnotation": """\
+DELETE /{Bucket}/{Key+}?annotation none
+Bucket! path Bucket string
+Key! path Key string
+AnnotationName! query annotationName string
+VersionId query versionId string
+RequestPayer header x-amz-request-payer string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+ObjectIfMatch header x-amz-object-if-match string
+""",
+    "DeleteObjectTagging": """\
+DELETE /{Bucket}/{Key+}?tagging none
+Bucket! path Bucket string
+Key! path Key string
+VersionId query versionId string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "DeleteObjects": """\
+POST /{Bucket}?delete required
+Bucket! path Bucket string
+Delete body - structure
+MFA header x-amz-mfa string
+RequestPayer header x-amz-request-payer string
+BypassGovernanceRetention header x-amz-bypass-governance-retention boolean
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+""",
+    "DeletePublicAccessBlock": """\
+DELETE /{Bucket}?publicAccessBlock none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketAbac": """\
+GET /{Bucket}?abac none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketAccelerateConfiguration": """\
+GET /{Bucket}?accelerate none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+RequestPayer header x-amz-request-payer string
+""",
+    "GetBucketAcl": """\
+GET /{Bucket}?acl none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketAnalyticsConfiguration": """\
+GET /{Bucket}?analytics none
+Bucket! path Bucket string
+Id! query id string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketCors": """\
+GET /{Bucket}?cors none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketEncryption": """\
+GET /{Bucket}?encryption none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketIntelligentTieringConfiguration": """\
+GET /{Bucket}?intelligent-tiering none
+Bucket! path Bucket string
+Id! query id string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketInventoryConfiguration": """\
+GET /{Bucket}?inventory none
+Bucket! path Bucket string
+Id! query id string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketLifecycle": """\
+GET /{Bucket}?lifecycle none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketLifecycleConfiguration": """\
+GET /{Bucket}?lifecycle none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketLogging": """\
+GET /{Bucket}?logging none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketMetadataConfiguration": """\
+GET /{Bucket}?metadataConfiguration none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketMetadataTableConfiguration": """\
+GET /{Bucket}?metadataTable none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketMetricsConfiguration": """\
+GET /{Bucket}?metrics none
+Bucket! path Bucket string
+Id! query id string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketNotification": """\
+GET /{Bucket}?notification none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketNotificationConfiguration": """\
+GET /{Bucket}?notification none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketOwnershipControls": """\
+GET /{Bucket}?ownershipControls none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketPolicy": """\
+GET /{Bucket}?policy none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketPolicyStatus": """\
+GET /{Bucket}?policyStatus none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketReplication": """\
+GET /{Bucket}?replication none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketRequestPayment": """\
+GET /{Bucket}?requestPayment none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketTagging": """\
+GET /{Bucket}?tagging none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketVersioning": """\
+GET /{Bucket}?versioning none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetBucketWebsite": """\
+GET /{Bucket}?website none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
 """,
     "GetObject": """\
 GET /{Bucket}/{Key+} none
@@ -87,6 +773,84 @@ PartNumber query partNumber integer
 ExpectedBucketOwner header x-amz-expected-bucket-owner string
 ChecksumMode header x-amz-checksum-mode string
 """,
+    "GetObjectAcl": """\
+GET /{Bucket}/{Key+}?acl none
+Bucket! path Bucket string
+Key! path Key string
+VersionId query versionId string
+RequestPayer header x-amz-request-payer string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetObjectAnnotation": """\
+GET /{Bucket}/{Key+}?annotation none
+Bucket! path Bucket string
+Key! path Key string
+AnnotationName! query annotationName string
+VersionId query versionId string
+RequestPayer header x-amz-request-payer string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+ChecksumMode header x-amz-checksum-mode string
+""",
+    "GetObjectAttributes": """\
+GET /{Bucket}/{Key+}?attributes none
+Bucket! path Bucket string
+Key! path Key string
+VersionId query versionId string
+MaxParts header x-amz-max-parts integer
+PartNumberMarker header x-amz-part-number-marker integer
+SSECustomerAlgorithm header x-amz-server-side-encryption-customer-algorithm string
+SSECustomerKey header x-amz-server-side-encryption-customer-key sse-c-key
+SSECustomerKeyMD5 header x-amz-server-side-encryption-customer-key-MD5 string
+RequestPayer header x-amz-request-payer string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+ObjectAttributes! header x-amz-object-attributes list
+""",
+    "GetObjectLegalHold": """\
+GET /{Bucket}/{Key+}?legal-hold none
+Bucket! path Bucket string
+Key! path Key string
+VersionId query versionId string
+RequestPayer header x-amz-request-payer string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetObjectLockConfiguration": """\
+GET /{Bucket}?object-lock none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetObjectRetention": """\
+GET /{Bucket}/{Key+}?retention none
+Bucket! path Bucket string
+Key! path Key string
+VersionId query versionId string
+RequestPayer header x-amz-request-payer string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetObjectTagging": """\
+GET /{Bucket}/{Key+}?tagging none
+Bucket! path Bucket string
+Key! path Key string
+VersionId query versionId string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+RequestPayer header x-amz-request-payer string
+""",
+    "GetObjectTorrent": """\
+GET /{Bucket}/{Key+}?torrent none
+Bucket! path Bucket string
+Key! path Key string
+RequestPayer header x-amz-request-payer string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "GetPublicAccessBlock": """\
+GET /{Bucket}?publicAccessBlock none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "HeadBucket": """\
+HEAD /{Bucket} none
+Bucket! path Bucket string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
     "HeadObject": """\
 HEAD /{Bucket}/{Key+} none
 Bucket! path Bucket string
@@ -111,12 +875,84 @@ PartNumber query partNumber integer
 ExpectedBucketOwner header x-amz-expected-bucket-owner string
 ChecksumMode header x-amz-checksum-mode string
 """,
+    "ListBucketAnalyticsConfigurations": """\
+GET /{Bucket}?analytics none
+Bucket! path Bucket string
+ContinuationToken query continuation-token string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "ListBucketIntelligentTieringConfigurations": """\
+GET /{Bucket}?intelligent-tiering none
+Bucket! path Bucket string
+ContinuationToken query continuation-token string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "ListBucketInventoryConfigurations": """\
+GET /{Bucket}?inventory none
+Bucket! path Bucket string
+ContinuationToken query continuation-token string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "ListBucketMetricsConfigurations": """\
+GET /{Bucket}?metrics none
+Bucket! path Bucket string
+ContinuationToken query continuation-token string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
     "ListBuckets": """\
 GET / none
 MaxBuckets query max-buckets integer
 ContinuationToken query continuation-token string
 Prefix query prefix string
 BucketRegion query bucket-region string
+""",
+    "ListMultipartUploads": """\
+GET /{Bucket}?uploads none
+Bucket! path Bucket string
+Delimiter query delimiter string
+EncodingType query encoding-type string
+KeyMarker query key-marker string
+MaxUploads query max-uploads integer
+Prefix query prefix string
+UploadIdMarker query upload-id-marker string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+RequestPayer header x-amz-request-payer string
+""",
+    "ListObjectAnnotations": """\
+GET /{Bucket}/{Key+}?annotation none
+Bucket! path Bucket string
+Key! path Key string
+VersionId query versionId string
+MaxAnnotationResults query max-annotation-results integer
+AnnotationPrefix query annotation-prefix string
+ContinuationToken query continuation-token string
+RequestPayer header x-amz-request-payer string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "ListObjectVersions": """\
+GET /{Bucket}?versions none
+Bucket! path Bucket string
+Delimiter query delimiter string
+EncodingType query encoding-type string =url
+KeyMarker query key-marker string
+MaxKeys query max-keys integer
+Prefix query prefix string
+VersionIdMarker query version-id-marker string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+RequestPayer header x-amz-request-payer string
+OptionalObjectAttributes header x-amz-optional-object-attributes list
+""",
+    "ListObjects": """\
+GET /{Bucket} none
+Bucket! path Bucket string
+Delimiter query delimiter string
+EncodingType query encoding-type string =url
+Marker query marker string
+MaxKeys query max-keys integer
+Prefix query prefix string
+RequestPayer header x-amz-request-payer string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+OptionalObjectAttributes header x-amz-optional-object-attributes list
 """,
     "ListObjectsV2": """\
 GET /{Bucket}?list-type=2 none
@@ -131,6 +967,190 @@ StartAfter query start-after string
 RequestPayer header x-amz-request-payer string
 ExpectedBucketOwner header x-amz-expected-bucket-owner string
 OptionalObjectAttributes header x-amz-optional-object-attributes list
+""",
+    "ListParts": """\
+GET /{Bucket}/{Key+} none
+Bucket! path Bucket string
+Key! path Key string
+MaxParts query max-parts integer
+PartNumberMarker query part-number-marker integer
+UploadId! query uploadId string
+RequestPayer header x-amz-request-payer string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+SSECustomerAlgorithm header x-amz-server-side-encryption-customer-algorithm string
+SSECustomerKey header x-amz-server-side-encryption-customer-key sse-c-key
+SSECustomerKeyMD5 header x-amz-server-side-encryption-customer-key-MD5 string
+""",
+    "PutBucketAbac": """\
+PUT /{Bucket}?abac required
+Bucket! path Bucket string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+AbacStatus body - structure
+""",
+    "PutBucketAccelerateConfiguration": """\
+PUT /{Bucket}?accelerate required
+Bucket! path Bucket string
+AccelerateConfiguration body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+""",
+    "PutBucketAcl": """\
+PUT /{Bucket}?acl optional
+ACL header x-amz-acl string
+AccessControlPolicy body - structure
+Bucket! path Bucket string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+GrantFullControl header x-amz-grant-full-control string
+GrantRead header x-amz-grant-read string
+GrantReadACP header x-amz-grant-read-acp string
+GrantWrite header x-amz-grant-write string
+GrantWriteACP header x-amz-grant-write-acp string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "PutBucketAnalyticsConfiguration": """\
+PUT /{Bucket}?analytics required
+Bucket! path Bucket string
+Id! query id string
+AnalyticsConfiguration body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "PutBucketCors": """\
+PUT /{Bucket}?cors required
+Bucket! path Bucket string
+CORSConfiguration body - structure
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "PutBucketEncryption": """\
+PUT /{Bucket}?encryption required
+Bucket! path Bucket string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+ServerSideEncryptionConfiguration body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "PutBucketIntelligentTieringConfiguration": """\
+PUT /{Bucket}?intelligent-tiering required
+Bucket! path Bucket string
+Id! query id string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+IntelligentTieringConfiguration body - structure
+""",
+    "PutBucketInventoryConfiguration": """\
+PUT /{Bucket}?inventory required
+Bucket! path Bucket string
+Id! query id string
+InventoryConfiguration body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "PutBucketLifecycle": """\
+PUT /{Bucket}?lifecycle optional
+Bucket! path Bucket string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+LifecycleConfiguration body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "PutBucketLifecycleConfiguration": """\
+PUT /{Bucket}?lifecycle optional
+Bucket! path Bucket string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+LifecycleConfiguration body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+TransitionDefaultMinimumObjectSize header x-amz-transition-default-minimum-object-size string
+""",
+    "PutBucketLogging": """\
+PUT /{Bucket}?logging required
+Bucket! path Bucket string
+BucketLoggingStatus body - structure
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "PutBucketMetricsConfiguration": """\
+PUT /{Bucket}?metrics required
+Bucket! path Bucket string
+Id! query id string
+MetricsConfiguration body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "PutBucketNotification": """\
+PUT /{Bucket}?notification required
+Bucket! path Bucket string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+NotificationConfiguration body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "PutBucketNotificationConfiguration": """\
+PUT /{Bucket}?notification required
+Bucket! path Bucket string
+NotificationConfiguration body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+SkipDestinationValidation header x-amz-skip-destination-validation boolean
+""",
+    "PutBucketOwnershipControls": """\
+PUT /{Bucket}?ownershipControls required
+Bucket! path Bucket string
+ContentMD5 header Content-MD5 string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+OwnershipControls body - structure
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+""",
+    "PutBucketPolicy": """\
+PUT /{Bucket}?policy required
+Bucket! path Bucket string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+ConfirmRemoveSelfBucketAccess header x-amz-confirm-remove-self-bucket-access boolean
+Policy body - string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "PutBucketReplication": """\
+PUT /{Bucket}?replication required
+Bucket! path Bucket string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+ReplicationConfiguration body - structure
+Token header x-amz-bucket-object-lock-token string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "PutBucketRequestPayment": """\
+PUT /{Bucket}?requestPayment required
+Bucket! path Bucket string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+RequestPaymentConfiguration body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "PutBucketTagging": """\
+PUT /{Bucket}?tagging required
+Bucket! path Bucket string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+Tagging body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "PutBucketVersioning": """\
+PUT /{Bucket}?versioning required
+Bucket! path Bucket string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+MFA header x-amz-mfa string
+VersioningConfiguration body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "PutBucketWebsite": """\
+PUT /{Bucket}?website required
+Bucket! path Bucket string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+WebsiteConfiguration body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
 """,
     "PutObject": """\
 PUT /{Bucket}/{Key+} optional
@@ -183,5 +1203,205 @@ ObjectLockEventHold header x-amz-object-lock-event-hold string
 ObjectLockEventHoldDurationDays header x-amz-object-lock-event-hold-duration-days integer
 ObjectLockEventHoldDurationYears header x-amz-object-lock-event-hold-duration-years integer
 ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "PutObjectAcl": """\
+PUT /{Bucket}/{Key+}?acl optional
+ACL header x-amz-acl string
+AccessControlPolicy body - structure
+Bucket! path Bucket string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+GrantFullControl header x-amz-grant-full-control string
+GrantRead header x-amz-grant-read string
+GrantReadACP header x-amz-grant-read-acp string
+GrantWrite header x-amz-grant-write string
+GrantWriteACP header x-amz-grant-write-acp string
+Key! path Key string
+RequestPayer header x-amz-request-payer string
+VersionId query versionId string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "PutObjectAnnotation": """\
+PUT /{Bucket}/{Key+}?annotation required
+Bucket! path Bucket string
+Key! path Key string
+VersionId query versionId string
+AnnotationName! query annotationName string
+AnnotationPayload body - blob
+ObjectIfMatch header x-amz-object-if-match string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+ChecksumCRC32 header x-amz-checksum-crc32 string
+ChecksumCRC32C header x-amz-checksum-crc32c string
+ChecksumCRC64NVME header x-amz-checksum-crc64nvme string
+ChecksumSHA1 header x-amz-checksum-sha1 string
+ChecksumSHA256 header x-amz-checksum-sha256 string
+ChecksumSHA512 header x-amz-checksum-sha512 string
+ChecksumMD5 header x-amz-checksum-md5 string
+ChecksumXXHASH64 header x-amz-checksum-xxhash64 string
+ChecksumXXHASH3 header x-amz-checksum-xxhash3 string
+ChecksumXXHASH128 header x-amz-checksum-xxhash128 string
+ContentMD5 header Content-MD5 string
+RequestPayer header x-amz-request-payer string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "PutObjectLegalHold": """\
+PUT /{Bucket}/{Key+}?legal-hold optional
+Bucket! path Bucket string
+Key! path Key string
+LegalHold body - structure
+RequestPayer header x-amz-request-payer string
+VersionId query versionId string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "PutObjectLockConfiguration": """\
+PUT /{Bucket}?object-lock optional
+Bucket! path Bucket string
+ObjectLockConfiguration body - structure
+RequestPayer header x-amz-request-payer string
+Token header x-amz-bucket-object-lock-token string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "PutObjectRetention": """\
+PUT /{Bucket}/{Key+}?retention optional
+Bucket! path Bucket string
+Key! path Key string
+Retention body - structure
+RequestPayer header x-amz-request-payer string
+VersionId query versionId string
+BypassGovernanceRetention header x-amz-bypass-governance-retention boolean
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "PutObjectTagging": """\
+PUT /{Bucket}/{Key+}?tagging required
+Bucket! path Bucket string
+Key! path Key string
+VersionId query versionId string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+Tagging body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+RequestPayer header x-amz-request-payer string
+""",
+    "PutPublicAccessBlock": """\
+PUT /{Bucket}?publicAccessBlock required
+Bucket! path Bucket string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+PublicAccessBlockConfiguration body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "RestoreObject": """\
+POST /{Bucket}/{Key+}?restore optional
+Bucket! path Bucket string
+Key! path Key string
+VersionId query versionId string
+RestoreRequest body - structure
+RequestPayer header x-amz-request-payer string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "SelectObjectContent": """\
+POST /{Bucket}/{Key+}?select&select-type=2 required
+Bucket! path Bucket string
+Key! path Key string
+SSECustomerAlgorithm header x-amz-server-side-encryption-customer-algorithm string
+SSECustomerKey header x-amz-server-side-encryption-customer-key sse-c-key
+SSECustomerKeyMD5 header x-amz-server-side-encryption-customer-key-MD5 string
+Expression body - string
+ExpressionType body - string
+RequestProgress body - structure
+InputSerialization body - structure
+OutputSerialization body - structure
+ScanRange body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "UpdateBucketMetadataAnnotationTableConfiguration": """\
+PUT /{Bucket}?metadataAnnotationTable required
+Bucket! path Bucket string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+AnnotationTableConfiguration body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "UpdateBucketMetadataInventoryTableConfiguration": """\
+PUT /{Bucket}?metadataInventoryTable required
+Bucket! path Bucket string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+InventoryTableConfiguration body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "UpdateBucketMetadataJournalTableConfiguration": """\
+PUT /{Bucket}?metadataJournalTable required
+Bucket! path Bucket string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+JournalTableConfiguration body - structure
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "UpdateObjectEncryption": """\
+PUT /{Bucket}/{Key+}?encryption required
+Bucket! path Bucket string
+Key! path Key string
+VersionId query versionId string
+ObjectEncryption body - structure
+RequestPayer header x-amz-request-payer string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+""",
+    "UploadPart": """\
+PUT /{Bucket}/{Key+} optional
+Body body - blob
+Bucket! path Bucket string
+ContentLength header Content-Length integer
+ContentMD5 header Content-MD5 string
+ChecksumAlgorithm header x-amz-sdk-checksum-algorithm string
+ChecksumCRC32 header x-amz-checksum-crc32 string
+ChecksumCRC32C header x-amz-checksum-crc32c string
+ChecksumCRC64NVME header x-amz-checksum-crc64nvme string
+ChecksumSHA1 header x-amz-checksum-sha1 string
+ChecksumSHA256 header x-amz-checksum-sha256 string
+ChecksumSHA512 header x-amz-checksum-sha512 string
+ChecksumMD5 header x-amz-checksum-md5 string
+ChecksumXXHASH64 header x-amz-checksum-xxhash64 string
+ChecksumXXHASH3 header x-amz-checksum-xxhash3 string
+ChecksumXXHASH128 header x-amz-checksum-xxhash128 string
+Key! path Key string
+PartNumber! query partNumber integer
+UploadId! query uploadId string
+SSECustomerAlgorithm header x-amz-server-side-encryption-customer-algorithm string
+SSECustomerKey header x-amz-server-side-encryption-customer-key sse-c-key
+SSECustomerKeyMD5 header x-amz-server-side-encryption-customer-key-MD5 string
+RequestPayer header x-amz-request-payer string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+""",
+    "UploadPartCopy": """\
+PUT /{Bucket}/{Key+} none
+Bucket! path Bucket string
+CopySource! header x-amz-copy-source copy-source
+CopySourceIfMatch header x-amz-copy-source-if-match string
+CopySourceIfModifiedSince header x-amz-copy-source-if-modified-since rfc822
+CopySourceIfNoneMatch header x-amz-copy-source-if-none-match string
+CopySourceIfUnmodifiedSince header x-amz-copy-source-if-unmodified-since rfc822
+CopySourceRange header x-amz-copy-source-range string
+Key! path Key string
+PartNumber! query partNumber integer
+UploadId! query uploadId string
+SSECustomerAlgorithm header x-amz-server-side-encryption-customer-algorithm string
+SSECustomerKey header x-amz-server-side-encryption-customer-key sse-c-key
+SSECustomerKeyMD5 header x-amz-server-side-encryption-customer-key-MD5 string
+CopySourceSSECustomerAlgorithm header x-amz-copy-source-server-side-encryption-customer-algorithm string
+CopySourceSSECustomerKey header x-amz-copy-source-server-side-encryption-customer-key sse-c-key
+CopySourceSSECustomerKeyMD5 header x-amz-copy-source-server-side-encryption-customer-key-MD5 string
+RequestPayer header x-amz-request-payer string
+ExpectedBucketOwner header x-amz-expected-bucket-owner string
+ExpectedSourceBucketOwner header x-amz-source-expected-bucket-owner string
 """,
 }

@@ -17,6 +17,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, NamedTuple
 
+from .._sigv4.canonical import uri_encode
 from .._sigv4.signing import utc
 from ..errors import InvalidRequest, Problem, describe, nearest, redact
 from ._operations_table import NAMES, TABLE, OperationName
@@ -219,6 +220,12 @@ def _utf8_problem(value: str) -> tuple[str, str] | None:
 
 _Encoded = list[tuple[str, str]] | None
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VERSION_SUFFIX = re.compile(r"\?versionId=\S+$")
+# Access points, also those of object lambdas and of Outposts: their objects are named `{arn}/object/{key}`.
+_POINT_ARN = re.compile(
+    r"""(?x) arn:aws .* (?: :(?:s3|s3-object-lambda): [a-z0-9-]* :[0-9]{12}:accesspoint[/:] [a-zA-Z0-9.-]{1,63}
+    | :s3-outposts: [a-z0-9-]+ :[0-9]{12}:outpost[/:] [a-zA-Z0-9-]{1,63} [/:]accesspoint[/:] [a-zA-Z0-9-]{1,63} ) $"""
+)
 # strftime follows the locale; RFC 9110 section 5.6.7 does not.
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -277,6 +284,23 @@ def _sse_c_key(wire: str, value: Any) -> _Encoded:
     return [(wire, base64.b64encode(key).decode()), (f"{wire}-MD5", digest)]
 
 
+def _copy_source(wire: str, value: Any) -> _Encoded:
+    """Bucket and key percent-encoded, which S3 decodes; a version is not, as botocore has it."""
+    if isinstance(value, str):
+        suffix = _VERSION_SUFFIX.search(value)
+        start = suffix.start() if suffix else len(value)
+        source, version = value[:start], value[start:]
+    elif isinstance(value, Mapping) and value.keys() <= {"Bucket", "Key", "VersionId"}:
+        bucket, key, given = value.get("Bucket"), value.get("Key"), value.get("VersionId")
+        if not (isinstance(bucket, str) and isinstance(key, str) and isinstance(given, str | None)):
+            return None
+        source = f"{bucket}/object/{key}" if _POINT_ARN.match(bucket) else f"{bucket}/{key}"
+        version = "" if given is None else f"?versionId={given}"
+    else:
+        return None
+    return None if _utf8_problem(source) else [(wire, uri_encode(source, keep_slash=True) + version)]
+
+
 class _Kind(NamedTuple):
     expected: str
     encode: Callable[[str, Any], _Encoded]
@@ -291,4 +315,5 @@ _KINDS: Mapping[str, _Kind] = {
     "list": _Kind("a list of str", _list),
     "map": _Kind("a dict of header tokens, different in more than case, to ASCII texts", _map),
     "sse-c-key": _Kind("the key, as str or bytes", _sse_c_key),
+    "copy-source": _Kind("'bucket/key' or a dict of str: Bucket, Key and perhaps VersionId", _copy_source),
 }

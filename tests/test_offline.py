@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_type_hints
 from urllib.parse import parse_qs, urlsplit
@@ -188,3 +189,29 @@ async def test_a_thousand_calls_over_credentials_that_end_in_between() -> None:
         moment = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         life = int(query["X-Amz-Expires"][0])
         assert again.presign("get_object", OBJECT, expires_in=life, signing_time=moment).url == request.url
+
+
+async def test_the_environment_sets_a_signer_up() -> None:
+    environ = {
+        "AWS_ACCESS_KEY_ID": "AKIDENV",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "eu-west-3",
+        "AWS_ENDPOINT_URL": "http://everything:9000",
+    }
+    signed = await OfflineSigner.from_env(environ).presign("get_object", OBJECT)
+    assert signed.url.startswith("http://everything:9000/bucket/key?")
+    assert "AKIDENV%2F" in signed.url
+    assert "%2Feu-west-3%2Fs3%2F" in signed.url
+    environ["AWS_ENDPOINT_URL_S3"] = "http://storage:9000"
+    signed = await OfflineSigner.from_env(environ).presign("get_object", OBJECT)
+    assert signed.url.startswith("http://storage:9000/bucket/key?")
+    signed = await OfflineSigner.from_env(environ, region="us-west-2", endpoint_url=None).presign("get_object", OBJECT)
+    assert signed.url.startswith("https://bucket.s3.us-west-2.amazonaws.com/key?")
+    del environ["AWS_ENDPOINT_URL_S3"], environ["AWS_ENDPOINT_URL"]
+    signed = await OfflineSigner.from_env(environ).presign("get_object", OBJECT)
+    assert signed.url.startswith("https://bucket.s3.eu-west-3.amazonaws.com/key?")
+
+
+def test_an_environment_without_a_region_is_told() -> None:
+    with pytest.raises(InvalidRequest, match="region"):
+        OfflineSigner.from_env({"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull})

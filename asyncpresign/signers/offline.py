@@ -5,6 +5,7 @@ Its credentials may come from a source, which is asked again before they end; wh
 
 from __future__ import annotations
 
+import os
 import types
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from typing import Any, Self, Unpack
 
 from .._s3.hoisting import Hoist
 from .._sigv4.post_policy import Condition
-from ..credentials import CredentialCache, CredentialSource
+from ..credentials import CredentialCache, CredentialSource, default_source, find_region
 from ..errors import InvalidRequest, Problem, describe
 from ..models import Credentials, PresignedPost, PresignedRequest, PresignedURLs, S3Object
 from .base import Operation, Seconds
@@ -46,6 +47,21 @@ class OfflineSigner:
         self._cache = CredentialCache(credentials, clock=self._now)
         self._snapshot = credentials if isinstance(credentials, Credentials) else None
         self._presigner = first if self._snapshot is None else self._build(self._snapshot)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **options: Unpack[PresignerOptions]) -> OfflineSigner:
+        """A signer as AWS's tools would be set up by `environ` (the process's): credentials, region and endpoint.
+
+        Credentials are `default_source`'s, the region `AWS_REGION`, `AWS_DEFAULT_REGION` or the profile's, the endpoint
+        `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`; nothing but this constructor looks at the last two. Options given here
+        come first. Raises what `Presigner` raises.
+        """
+        variables = os.environ if environ is None else environ
+        endpoint = variables.get("AWS_ENDPOINT_URL_S3") or variables.get("AWS_ENDPOINT_URL") or None
+        found: PresignerOptions = {"endpoint_url": endpoint, **options}
+        if found.get("region") is None:
+            found["region"] = find_region(environ=variables) or ""
+        return OfflineSigner(default_source(environ=variables), **found)
 
     def __repr__(self) -> str:
         inner = repr(self._presigner) if self._snapshot else f"a source of credentials, region={self._presigner.region!r}"

@@ -33,6 +33,8 @@ from .botocore_differences import (
 )
 from .stdlib_only import VECTORS, cases
 
+pytestmark = pytest.mark.oracle
+
 # --- what is asked for ------------------------------------------------------------------------------------------------
 
 # Letters that some encoder treats as special, whole traps, and the rest of Unicode.

@@ -76,7 +76,8 @@ _MODULES = {
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 if not TYPE_CHECKING:
-    __all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604 (they are texts)
+    # What an extra brings is asked for by name: `import *` must work without it.
+    __all__ = ["__version__", *sorted(name for name, home in _HOME.items() if home != "signers.aiobotocore")]  # noqa: PLE0604 (they are texts)
 
     def __getattr__(name):
         if name not in _HOME:

@@ -67,8 +67,18 @@ def run(code: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+# Asked for by name only, so that `import *` works without the extra.
+NEEDS_AN_EXTRA = ["AiobotocoreSigner"]
+
+
+def test_a_star_import_needs_no_extra() -> None:
+    script = "import sys; sys.modules['aiobotocore'] = None; from asyncpresign import *; print(OfflineSigner.__name__)"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "OfflineSigner\n"), ended.stderr
+
+
 def test_the_names_are_these() -> None:
-    assert sorted(asyncpresign.__all__) == sorted(["__version__", *NAMES])
+    assert sorted([*asyncpresign.__all__, *NEEDS_AN_EXTRA]) == sorted(["__version__", *NAMES])
     assert len(asyncpresign.__all__) == len(set(asyncpresign.__all__))
 
 

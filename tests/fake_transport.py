@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from asyncpresign import Credentials, NetworkError, OfflineSigner
 from asyncpresign.http.transport import Answer, Request
-from asyncpresign.transfer.engine import Edge
+from asyncpresign.transfer.exchange import Edge
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"

@@ -121,8 +121,8 @@ def test_every_answer_has_its_meaning(answer: tuple[int, str, str], meaning: tup
 def test_every_row_is_tested() -> None:
     codes = {code for _, code, _ in ANSWERS}
     statuses = {status for status, code, _ in ANSWERS if not code}
-    assert set(module._CODES) <= codes
-    assert set(module._STATUSES) <= statuses
+    assert set(module.CODES) <= codes
+    assert set(module.STATUSES) <= statuses
     for pattern, _ in module._WORDINGS:
         assert any(pattern.search(message) for _, _, message in ANSWERS)
 

@@ -1,6 +1,6 @@
 """What an answer means and what to do about a failure: tables and pure functions.
 
-An error is looked up by S3's code, then by its wording, then by its status. `_CODES`, `_WORDINGS` and `_STATUSES` are
+An error is looked up by S3's code, then by its wording, then by its status. `CODES`, `_WORDINGS` and `STATUSES` are
 all there is to know; a server with words of its own is a further row.
 https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList
 """
@@ -50,7 +50,7 @@ ONCE = frozenset({Action.RESIGN, Action.REFRESH, Action.CORRECT_CLOCK})
 
 Row = tuple[Action, type[ResponseError]]
 
-_CODES: Mapping[str, Row] = {
+CODES: Mapping[str, Row] = {
     "AccessDenied": (Action.FAIL, AccessDenied),
     "AccountProblem": (Action.FAIL, AccessDenied),
     "AllAccessDisabled": (Action.FAIL, AccessDenied),
@@ -90,7 +90,7 @@ _WORDINGS: tuple[tuple[re.Pattern[str], Row], ...] = (
     (re.compile(r"request has expired|policy expired|request expired|url.{0,20}expired", re.IGNORECASE), _EXPIRED),
 )
 
-_STATUSES: Mapping[int, Row] = {
+STATUSES: Mapping[int, Row] = {
     304: (Action.FAIL, PreconditionFailed),
     401: (Action.FAIL, AccessDenied),
     403: (Action.FAIL, AccessDenied),
@@ -110,10 +110,10 @@ def _row(status: int, code: str, message: str) -> Row:
     for pattern, row in _WORDINGS:
         if pattern.search(message):
             return row
-    if code in _CODES:
-        return _CODES[code]
-    if status in _STATUSES:
-        return _STATUSES[status]
+    if code in CODES:
+        return CODES[code]
+    if status in STATUSES:
+        return STATUSES[status]
     if 300 <= status < 400:
         return (Action.FAIL, Redirected)
     return (Action.FAIL, ServerError if status >= 500 else ResponseError)

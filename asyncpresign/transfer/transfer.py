@@ -26,7 +26,8 @@ from ..http.aiohttp_transport import AiohttpTransport
 from ..http.transport import Response, Transport
 from ..models import PresignedPost, PresignedRequest, S3Object
 from ..signers.base import Signer
-from .engine import Edge, Engine
+from .engine import perform, send
+from .exchange import Edge, Exchange
 from .files import Threads
 from .items import Destination, Download, FormUpload, Item, Source, Status, TransferResult, Upload
 from .policy import RetryPolicy
@@ -146,7 +147,7 @@ class Transfer:
         if self._transport is not None:
             raise InvalidRequest(Problem("transfer", "a Transfer that is not in use", "one entered before"))
         self._transport = self._given_transport or AiohttpTransport(**self._http)
-        self._engine = Engine(self._transport, self._signer, self._retry, Threads(THREADS), self._edge)
+        self._exchange = Exchange(self._transport, self._signer, self._retry, Threads(THREADS), self._edge)
         self._slots = anyio.Semaphore(self._concurrency, fast_acquire=True)
         return self
 
@@ -224,12 +225,12 @@ class Transfer:
         if not isinstance(request, PresignedRequest):
             raise InvalidRequest(Problem("request", "a PresignedRequest", describe(request)))
         async with self._slots:
-            return await self._engine.send(request, body, raise_for_status, max_body)
+            return await send(self._exchange, request, body, raise_for_status, max_body)
 
     async def _perform(self, item: Item) -> TransferResult:
         self._check_entered()
         async with self._slots:
-            return await self._engine.perform(item)
+            return await perform(self._exchange, item)
 
     def _check_entered(self) -> None:
         if self._transport is None:

@@ -1,0 +1,53 @@
+"""How one object comes down: asked for, received into its sink, proven, made visible."""
+
+from __future__ import annotations
+
+from ..errors import IntegrityError
+from ..http.transport import Answer, Request
+from .exchange import Exchange, Moved, allowed_actions
+from .files import CHUNK, Sink, check_destination, open_sink
+from .items import Download
+
+
+async def download(exchange: Exchange, item: Download) -> tuple[Moved, int]:
+    sign = exchange.signing(item.source, "source", "get_object", "GET", item.params)
+    check_destination(item.destination)
+    sink = await open_sink(item.destination, exchange.edge.token(), exchange.threads)
+
+    async def attempt() -> Moved:
+        request = await sign()
+        await sink.restart()
+        async with exchange.answer(request) as answer:
+            size, verified_by = await _receive(answer, sink, item.size, request)
+        return Moved(size, verified_by, await sink.commit())
+
+    try:
+        return await exchange.persist(attempt, allowed_actions(item.source, None))
+    finally:
+        sink.discard()
+
+
+async def _receive(answer: Answer, sink: Sink, size: int | None, request: Request) -> tuple[int, str | None]:
+    """Move the body into `sink`, in pieces that are worth a thread's while. Returns its size and what proved it."""
+    announced = answer.headers.get("content-length")
+    expected = int(announced) if announced is not None and announced.isdigit() else None
+    if size is not None and expected not in (None, size):
+        raise IntegrityError(f"the object has {expected} bytes, not the {size} that were expected", request=str(request))
+    limit = size if expected is None else expected
+    pending: list[bytes] = []
+    held = total = 0
+    async for chunk in answer.chunks():
+        pending.append(chunk)
+        held += len(chunk)
+        if limit is not None and total + held > limit:
+            raise IntegrityError(f"more than {limit} bytes arrived", request=str(request))
+        if held >= CHUNK:
+            await sink.write(b"".join(pending))
+            pending.clear()
+            total, held = total + held, 0
+    total += held
+    if limit is not None and total < limit:
+        raise IntegrityError(f"{total} bytes arrived instead of {limit}", request=str(request))
+    if held:
+        await sink.write(b"".join(pending))
+    return total, "size" if limit is not None else None

@@ -1,0 +1,47 @@
+"""Prints the tables of docs/ from the code that they speak of: `python -m scripts.generate_docs`.
+
+A page is written by hand but for what stands between `<!-- begin NAME -->` and `<!-- end NAME -->`: that is what NAME's
+function in `TABLES` returns. tests/test_docs.py fails when a page differs, or names a table that is not there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from asyncpresign.transfer import decide
+
+DOCS = Path(__file__).parent.parent / "docs"
+_BLOCK = re.compile(r"(<!-- begin (?P<name>[a-z-]+) -->\n).*?(<!-- end (?P=name) -->)", re.DOTALL)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table; `|` in a cell is escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def codes() -> str:
+    rows = [(f"`{code}`", action, kind.__name__) for code, (action, kind) in sorted(decide.CODES.items())]
+    rows += [(f"{status}", action, kind.__name__) for status, (action, kind) in sorted(decide.STATUSES.items())]
+    return table(("S3's code, else the status", "cure", "error when it does not help"), rows)
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "codes": codes,
+}
+
+
+def filled(text: str) -> str:
+    """`text` with every block as `TABLES` has it now."""
+    return _BLOCK.sub(lambda block: f"{block[1]}{TABLES[block['name']]()}{block[3]}", text)
+
+
+def main() -> None:
+    for page in sorted(DOCS.glob("*.md")):
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

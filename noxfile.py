@@ -178,6 +178,18 @@ def aiobotocore(session: nox.Session, end: str) -> None:
         session.run("pytest", "tests/test_aiobotocore.py", "tests/test_signer_contract.py", env=INSTALLED)
 
 
+@nox.session(requires=["build"])
+@timed
+def browser(session: nox.Session) -> None:
+    """The form's page in Chromium; where none is installed this is skipped, but never in CI, which installs one."""
+    if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        reason = "no browser is installed: apt-get install chromium"
+        session.error(reason) if os.environ.get("CI") else session.skip(reason)
+    session.install(wheel(session, "[demo]"), *group("tests"), *group("browser"))
+    with outside(session):
+        session.run("pytest", "tests/test_browser.py", env=INSTALLED)
+
+
 @nox.session(venv_backend="venv", requires=["build"])
 @timed
 def stdlib(session: nox.Session) -> None:

@@ -6,7 +6,6 @@ a repr never shows a secret, a token or a signature.
 
 from __future__ import annotations
 
-import html
 import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping
@@ -284,28 +283,25 @@ class PresignedPost:
         quoted = file.replace("\\", "\\\\").replace('"', '\\"')
         return shlex.join([*words, "--form", f'file=@"{quoted}"', self.url])
 
-    def html(self, *, title: str = "Upload a file", accept: str | None = None) -> str:
-        """A self-contained page with this form; it needs no script. `accept` limits the file chooser, as in HTML."""
-        hidden = "\n".join(
-            f'      <input type="hidden" name="{html.escape(name)}" value="{html.escape(value)}">'
-            for name, value in self.fields.items()
-        )
-        chooser = f' accept="{html.escape(accept)}"' if accept is not None else ""
-        heading = html.escape(title)
-        return f"""<!DOCTYPE html>
-<html lang="en">
-  <head>
-    <meta charset="utf-8">
-    <meta name="viewport" content="width=device-width, initial-scale=1">
-    <title>{heading}</title>
-  </head>
-  <body>
-    <h1>{heading}</h1>
-    <form action="{html.escape(self.url)}" method="post" enctype="multipart/form-data">
-{hidden}
-      <label>File <input type="file" name="file" required{chooser}></label>
-      <button type="submit">Upload</button>
-    </form>
-  </body>
-</html>
-"""
+    def html(
+        self, *, title: str = "Upload a file", accept: str | None = None, fragment: bool = False, nonce: str | None = None
+    ) -> str:
+        """A self-contained page with this form, or with `fragment` the form alone, to stand in a page of yours.
+
+        It works without JavaScript; with it, size and type are checked before the file is sent, progress is shown, and S3's
+        answer is said in words. It sends by script only while the form has no `success_action_redirect`, and falls back to
+        the plain form where the bucket lets no page read its answers (CORS). `accept` limits the file chooser, as in HTML
+        (".jpg,image/*"); None takes it from the form's Content-Type, "" from nowhere. `nonce` is that of your
+        Content-Security-Policy; without one, `content_security_policy` lets style and script pass by their hashes, and the
+        page carries it itself.
+        Raises `InvalidRequest` for a form whose `url` is no http(s) address.
+        """
+        from ._s3.form_page import page
+
+        return page(self.url, self.fields, _iso(self.expires_at), title=title, accept=accept, fragment=fragment, nonce=nonce)
+
+    def content_security_policy(self) -> str:
+        """The strictest `Content-Security-Policy` header under which `html` works. Raises `InvalidRequest` as `html` does."""
+        from ._s3.form_page import content_security_policy
+
+        return content_security_policy(self.url, self.fields)

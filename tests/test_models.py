@@ -8,7 +8,6 @@ import json
 import pickle
 import shlex
 from datetime import UTC, datetime, timedelta, timezone
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -355,69 +354,3 @@ def test_curl_reads_the_files_name_back(file: str) -> None:
     assert part.endswith('"')
     quoted = part[len('file=@"') : -1]
     assert quoted.replace("\\\\", "\0").replace('\\"', '"').replace("\0", "\\") == file
-
-
-# --- html -------------------------------------------------------------------------------------------------------------
-
-
-class Page(HTMLParser):
-    """What a browser makes of a page: the tags with their attributes, and the texts."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    def attributes(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for found, attributes in self.tags if found == tag]
-
-
-TAGS = ["html", "head", "meta", "meta", "title", "body", "h1", "form"]
-hostile = st.one_of(
-    st.sampled_from(
-        [
-            '"><script>alert(1)</script>',
-            "'><img src=x onerror=alert(1)>",
-            "</title><script>",
-            "<!--",
-            "&quot;",
-            "&amp;lt;",
-            "]]>",
-            "javascript:alert(1)",
-            "<",
-            '"',
-            "'",
-            "&",
-            "",
-        ]
-    ),
-    st.text(st.characters(exclude_categories=["Cs", "Cc"])),
-)
-
-
-@given(st.dictionaries(hostile, hostile, max_size=4), hostile, hostile)
-def test_a_form_is_read_back_as_it_was_and_adds_no_tag(fields: dict[str, str], title: str, accept: str) -> None:
-    url = f"https://h/{title}"
-    page = Page(PresignedPost(url, fields, END).html(title=title, accept=accept))
-    assert [tag for tag, _ in page.tags] == [*TAGS, *["input"] * len(fields), "label", "input", "button"]
-    assert page.attributes("form") == [{"action": url, "method": "post", "enctype": "multipart/form-data"}]
-    *hidden, chooser = page.attributes("input")
-    assert [(field["name"], field["value"]) for field in hidden] == list(fields.items())
-    assert all(field["type"] == "hidden" for field in hidden)
-    assert chooser == {"type": "file", "name": "file", "required": None, "accept": accept}
-    assert not title.strip() or page.texts.count(title) >= 2
-
-
-def test_a_form_asks_for_its_file_last_and_accepts_any_unless_told() -> None:
-    page = Page(POST.html())
-    assert page.attributes("input")[-1] == {"type": "file", "name": "file", "required": None}
-    assert [attributes["name"] for attributes in page.attributes("input")] == [*POST.fields, "file"]
-    assert page.texts.count("Upload a file") == 2

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .transfer.items import FormUpload as FormUpload
     from .transfer.items import TransferResult as TransferResult
     from .transfer.items import Upload as Upload
+    from .transfer.paths import Directory as Directory
     from .transfer.policy import RetryPolicy as RetryPolicy
     from .transfer.report import TransferReport as TransferReport
     from .transfer.transfer import Transfer as Transfer
@@ -69,6 +70,7 @@ _MODULES = {
     "signers.offline": "OfflineSigner",
     "signers.presigner": "Presigner",
     "transfer.items": "Download FormUpload TransferResult Upload",
+    "transfer.paths": "Directory",
     "transfer.policy": "RetryPolicy",
     "transfer.report": "TransferReport",
     "transfer.transfer": "Transfer",

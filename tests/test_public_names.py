@@ -18,6 +18,7 @@ NAMES = [
     "CredentialSource",
     "Credentials",
     "CredentialsError",
+    "Directory",
     "Download",
     "FormUpload",
     "IntegrityError",

@@ -12,6 +12,7 @@ from typing import assert_type
 import asyncpresign
 from asyncpresign import (
     Credentials,
+    Directory,
     Download,
     FormUpload,
     InvalidRequest,
@@ -99,6 +100,7 @@ async def transferring(signer: Signer, request: PresignedRequest, post: Presigne
     async with Transfer(signer, concurrency=64, retry=RetryPolicy(attempts=3)) as transfer:
         assert_type(transfer, Transfer)
         assert_type(await transfer.download(request, Path("file")), TransferResult)
+        assert_type(await transfer.download(request, Directory(Path("folder"), name="a/b")), TransferResult)
         assert_type(await transfer.download("https://example.org/?X-Amz-Signature=0", None), TransferResult)
         assert_type(await transfer.upload(b"bytes", destination), TransferResult)
         assert_type(await transfer.upload_form("file", post), TransferResult)

@@ -7,12 +7,14 @@ from ..http.transport import Answer, Request
 from .exchange import Exchange, Moved, allowed_actions
 from .files import CHUNK, Sink, check_destination, open_sink
 from .items import Download
+from .tree import destination_of
 
 
 async def download(exchange: Exchange, item: Download) -> tuple[Moved, int]:
     sign = exchange.signing(item.source, "source", "get_object", "GET", item.params)
-    check_destination(item.destination)
-    sink = await open_sink(item.destination, exchange.edge.token(), exchange.threads)
+    destination = destination_of(item.source, item.destination)
+    check_destination(destination)
+    sink = await open_sink(destination, exchange.edge.token(), exchange.threads)
 
     async def attempt() -> Moved:
         request = await sign()

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Protocol, TypeVar
 import anyio.to_thread
 
 from ..errors import InvalidRequest, LocalFileError, Problem, describe
-from .items import Destination, Source
+from .items import Place, Source
 
 SMALL = 64 * 1024
 CHUNK = 1024 * 1024
@@ -428,7 +428,7 @@ def _write_file(file: BinaryIO, data: bytes) -> None:
         view = view[written:]
 
 
-def check_destination(destination: Destination) -> None:
+def check_destination(destination: Place) -> None:
     """Raises `InvalidRequest` for what no download can go to: a directory, a device, something that is not a file."""
     if destination is None or callable(getattr(destination, "write", None)):
         if isinstance(destination, io.TextIOBase):
@@ -458,7 +458,7 @@ def check_destination(destination: Destination) -> None:
         raise InvalidRequest(Problem("destination", "the path of a file", _what(mode)))
 
 
-async def open_sink(destination: Destination, token: str, threads: Threads) -> Sink:
+async def open_sink(destination: Place, token: str, threads: Threads) -> Sink:
     """Where one item goes; `token` makes the temporary file's name its own. `destination` has been checked."""
     if destination is None:
         return _MemorySink()

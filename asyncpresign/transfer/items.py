@@ -12,12 +12,14 @@ from typing import Any, BinaryIO
 from .._sigv4.post_policy import Condition
 from ..errors import PresignError, describe, redact
 from ..models import PresignedPost, PresignedRequest, S3Object
+from .paths import Directory
 
 Source = str | os.PathLike[str] | bytes | BinaryIO | AsyncIterable[bytes]
 """What is uploaded: a path, bytes, a binary file (from where it stands), or an async iterable of known size."""
 
-Destination = str | os.PathLike[str] | BinaryIO | None
-"""Where a download goes: a path (that very file), a binary file, or None: into `TransferResult.data`."""
+Place = str | os.PathLike[str] | BinaryIO | None
+Destination = Place | Directory
+"""Where a download goes: a path (that very file), a `Directory`, a binary file, or None: into `TransferResult.data`."""
 
 
 def _show(value: object) -> str:
@@ -28,7 +30,7 @@ def _show(value: object) -> str:
             return f"<{describe(value)}>"
         case S3Object():
             return str(value)
-        case PresignedRequest() | PresignedPost() | Path() | PresignError() | _Shown():
+        case PresignedRequest() | PresignedPost() | Path() | Directory() | PresignError() | _Shown():
             return redact(repr(value))
         case _:
             return describe(value)

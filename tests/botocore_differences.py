@@ -332,6 +332,25 @@ DIFFERENCES: tuple[Difference, ...] = (
         refusal=None,
     ),
     Difference(
+        "endpoint of another kind",
+        "not yet",
+        Call("get_bucket_location", {"Bucket": "bucket"}),
+        lambda call: (
+            isinstance(call, Call)
+            and lookup(call.operation).name in ("GetBucketLocation", "ListDirectoryBuckets", "WriteGetObjectResponse")
+        ),
+        refusal=UnsupportedRequest,
+    ),
+    Difference(
+        "client token that nobody gave",
+        "a random one would make every URL another, and S3 does not ask for it; botocore makes one up",
+        Call("rename_object", {**OBJECT, "RenameSource": "bucket/other"}),
+        lambda call: (
+            isinstance(call, Call) and lookup(call.operation).name == "RenameObject" and names(call).get("ClientToken") is None
+        ),
+        refusal=None,
+    ),
+    Difference(
         "ARN",
         "not yet",
         Call("get_object", {"Bucket": "arn:aws:s3:eu-central-1:123456789012:accesspoint/point", "Key": "key"}),

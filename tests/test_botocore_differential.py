@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,6 +15,18 @@ from asyncpresign import PresignedURLs, S3Object
 from asyncpresign._s3._operations_table import NAMES
 from asyncpresign._s3.operations import Parameter, lookup
 
+from .botocore_cases import (
+    COMPARED,
+    buckets,
+    call_of,
+    calls_of,
+    cases,
+    copy_sources,
+    header_texts,
+    keys,
+    places,
+    travelling,
+)
 from .botocore_differences import (
     ACCESS_KEY_ID,
     DIFFERENCES,
@@ -31,154 +43,10 @@ from .botocore_differences import (
     session,
     theirs,
 )
-from .stdlib_only import VECTORS, cases
+from .stdlib_only import VECTORS
+from .stdlib_only import cases as vectors
 
 pytestmark = pytest.mark.oracle
-
-# --- what is asked for ------------------------------------------------------------------------------------------------
-
-# Letters that some encoder treats as special, whole traps, and the rest of Unicode.
-special = st.sampled_from(
-    [*"!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ ü€🎉\u0301\u2028\u00a0", "//", "/../", "/./", "%2F", "%zz", "a+b", "\x00", "\n"]
-)
-unicode = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-texts = st.one_of(st.lists(special, max_size=8).map("".join), unicode)
-keys = texts.filter(bool)
-# In headers botocore and we both take what HTTP can carry.
-header_texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
-moments = st.datetimes(
-    datetime(1000, 1, 2),  # noqa: DTZ001 (hypothesis adds the zone)
-    datetime(9999, 1, 1),  # noqa: DTZ001
-    timezones=st.sampled_from([UTC, timezone(timedelta(hours=-7, minutes=-30))]),
-)
-tokens = st.dictionaries(
-    st.text("abcXYZ-_.019", min_size=1, max_size=8),
-    st.text(st.characters(codec="ascii", exclude_categories=["Cc"])),
-    max_size=3,
-)
-
-versions = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)
-source_buckets = st.one_of(
-    st.sampled_from(
-        [
-            "from",
-            "arn:aws:s3:eu-central-1:123456789012:accesspoint/point",
-            "arn:aws-cn:s3-object-lambda:cn-north-1:123456789012:accesspoint:point",
-            "arn:aws:s3-outposts:eu-central-1:123456789012:outpost/op-1/accesspoint/point",
-            "arn:aws:s3-outposts::123456789012:outpost/op-1/accesspoint/point",
-            "arn:aws:s3:eu-central-1:1:accesspoint/point",
-            "arn:aws:s3:eu-central-1:123456789012:accesspoint/point/object",
-            " arn:aws:s3:eu-central-1:123456789012:accesspoint/point",
-        ]
-    ),
-    texts,
-)
-copy_sources = st.one_of(
-    st.builds("{}/{}{}".format, source_buckets, texts, st.sampled_from(["", "?versionId=", "?versionId=v", "?versionId=a b"])),
-    st.builds("{}/{}?versionId={}".format, source_buckets, texts, versions),
-    st.fixed_dictionaries({"Bucket": source_buckets, "Key": texts}, optional={"VersionId": st.one_of(st.none(), versions)}),
-)
-
-KINDS: dict[str, st.SearchStrategy[Any]] = {
-    "string": header_texts,
-    "integer": st.integers(1 - 2**63, 2**63 - 1),
-    "boolean": st.booleans(),
-    "rfc822": moments,
-    "iso8601": moments,
-    "list": st.lists(header_texts, max_size=3),
-    "map": tokens,
-    "sse-c-key": st.one_of(header_texts, st.binary(max_size=33)),
-    "copy-source": copy_sources,
-}
-
-buckets = st.sampled_from(
-    [
-        "bucket",
-        "my-bucket-1",
-        "my.dotted.bucket",
-        "Upper",
-        "under_score",
-        "ab",
-        "a" * 63,
-        "a" * 64,
-        "192.168.1.1",
-        "-start",
-        "end-",
-        "a..b",
-        "9.a",
-    ]
-)
-regions = st.sampled_from(
-    [
-        "us-east-1", "us-east-2", "us-west-1", "eu-west-1", "eu-central-1", "ap-southeast-1", "ap-northeast-1",
-        "sa-east-1", "me-central-1",
-        "mx-central-1", "cn-north-1", "cn-northwest-1", "us-gov-west-1", "us-gov-east-1", "us-iso-east-1",
-        "us-isob-east-1", "eu-isoe-west-1",
-        "us-isof-south-1", "eusc-de-east-1", "xx-nowhere-1",
-    ]
-)  # fmt: skip
-endpoints = st.sampled_from(
-    [
-        None, None, None, "http://localhost:9000", "http://127.0.0.1:9000", "https://s3.example.com",
-        "https://s3.example.com/", "https://s3.example.com/base",
-        "https://s3.example.com/base/path/", "https://s3.example.com:443", "http://s3.example.com:80",
-        "http://s3.example.com:443", "https://S3.Example.COM:8443",
-        "http://[::1]:9000", "https://[2001:DB8::1]", "http://[::1]:80/x", "https://abc.r2.cloudflarestorage.com",
-        "http://minio:9000/a-1._~/b",
-    ]
-)  # fmt: skip
-day_borders = st.sampled_from(
-    [
-        datetime(2026, 2, 28, 23, 59, 59, 999_999, tzinfo=UTC),
-        datetime(2026, 3, 1, 0, 0, 0, tzinfo=UTC),
-        datetime(2028, 2, 29, 0, 0, 0, 1, tzinfo=UTC),
-        datetime(2026, 12, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=-11))),
-        datetime(2027, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=5, minutes=45))),
-    ]
-)
-places = st.builds(
-    Place,
-    region=regions,
-    endpoint_url=endpoints,
-    addressing_style=st.sampled_from(["auto", "virtual", "path"]),
-    session_token=st.one_of(
-        st.none(), st.just("IQoJb3JpZ2luX2VjEJr//////////wEaCXVzLWVhc3QtMSJHMEUC+/=="), st.text("aZ09+/=%& ", min_size=1)
-    ),
-    moment=st.one_of(day_borders, moments.filter(lambda moment: moment.year < 9998)),
-    expires_in=st.integers(1, 604_800),
-)
-
-
-def values_of(parameter: Parameter) -> st.SearchStrategy[Any]:
-    if parameter.name in ("Bucket", "Key"):
-        return buckets if parameter.name == "Bucket" else keys
-    return texts if parameter.place == "query" and parameter.kind == "string" else KINDS[parameter.kind]
-
-
-def parameters_of(operation: str) -> st.SearchStrategy[dict[str, Any]]:
-    """Any of the operation's parameters that do not travel in the body, in any order."""
-    known = [parameter for parameter in lookup(operation).parameters.values() if parameter.place != "body"]
-    required = {parameter.name: values_of(parameter) for parameter in known if parameter.required}
-    optional = [parameter for parameter in known if not parameter.required]
-    chosen = st.lists(st.sampled_from(optional) if optional else st.nothing(), unique=True, max_size=6).flatmap(
-        lambda some: st.fixed_dictionaries({parameter.name: values_of(parameter) for parameter in some})
-    )
-    together = st.tuples(st.fixed_dictionaries(required), chosen).map(lambda pair: {**pair[0], **pair[1]})
-    return together.flatmap(lambda params: st.permutations(list(params.items())).map(dict))
-
-
-def calls_of(operation: str) -> st.SearchStrategy[Call]:
-    return st.builds(Call, st.just(operation), parameters_of(operation), places, st.sampled_from([None, None, "HEAD", "PUT"]))
-
-
-def value_of(parameter: Parameter) -> Any:
-    """One value of the parameter's kind."""
-    of_kind = {
-        "string": "a b/ü", "integer": 7, "boolean": True, "rfc822": MOMENT, "iso8601": MOMENT, "list": ["a", "b,c"],
-        "map": {"Name": "value"}, "sse-c-key": "k" * 32, "copy-source": {"Bucket": "from", "Key": "a b", "VersionId": "v"},
-    }  # fmt: skip
-    return {"Bucket": "bucket", "Key": "key"}.get(parameter.name, of_kind[parameter.kind])
-
 
 # --- URLs -------------------------------------------------------------------------------------------------------------
 
@@ -189,7 +57,15 @@ def assert_equal(call: Call | FormCall) -> None:
     assert got == expected
 
 
-@pytest.mark.parametrize("operation", NAMES)
+def assert_as_said(call: Call) -> None:
+    """Equal, or different where a row says so."""
+    if (row := known_difference(call)) is None:
+        assert_equal(call)
+    else:
+        assert theirs(call) != ours(call), row.name
+
+
+@pytest.mark.parametrize("operation", COMPARED)
 @settings(max_examples=max(1, settings().max_examples // 10))
 @given(st.data())
 def test_urls_and_headers_are_botocores(operation: str, data: st.DataObject) -> None:
@@ -201,10 +77,9 @@ def test_urls_and_headers_are_botocores(operation: str, data: st.DataObject) -> 
 @pytest.mark.parametrize("style", ["virtual", "path"])
 @pytest.mark.parametrize("operation", NAMES)
 def test_every_operation_is_botocores_with_what_it_requires_and_with_all_it_takes(operation: str, style: str) -> None:
-    known = [parameter for parameter in lookup(operation).parameters.values() if parameter.place != "body"]
     place = Place(addressing_style=style)
-    assert_equal(Call(operation, {p.name: value_of(p) for p in known if p.required}, place))
-    assert_equal(Call(operation, {p.name: value_of(p) for p in known}, place))
+    assert_as_said(call_of(operation, place=place))
+    assert_as_said(call_of(operation, *travelling(operation), place=place))
 
 
 @given(st.sampled_from(["copy_object", "upload_part_copy"]), copy_sources)
@@ -225,11 +100,15 @@ def test_a_body_is_required_where_the_model_requires_a_member_of_it(operation: s
     assert lookup(operation).body == ("required" if required else "optional" if inside else "none")
 
 
-def test_the_table_and_what_it_leaves_out_are_all_that_botocore_has() -> None:
-    """What is added to the model is either signed, and compared above, or left out by name and reason."""
-    excluded = {"CreateSession", "GetBucketLocation", "ListDirectoryBuckets", "RenameObject", "WriteGetObjectResponse"}
-    assert {*NAMES.values(), *excluded} == set(session().get_service_model("s3").operation_names)
-    assert excluded.isdisjoint(NAMES.values())
+def test_the_table_is_all_that_botocore_has() -> None:
+    assert set(NAMES.values()) == set(session().get_service_model("s3").operation_names)
+
+
+def test_the_stream_of_cases_is_seeded_and_has_every_operation() -> None:
+    some = list(cases(1, 2 * len(COMPARED)))
+    assert {call.operation for call in some} == set(COMPARED)
+    assert some == list(cases(1, 2 * len(COMPARED)))
+    assert some != list(cases(2, 2 * len(COMPARED)))
 
 
 @given(keys, places)
@@ -245,17 +124,11 @@ def test_urls_of_any_key_are_botocores(key: str, place: Place) -> None:
     [
         pytest.param(operation, parameter, id=f"{operation}-{parameter.name}")
         for operation in NAMES
-        for parameter in lookup(operation).parameters.values()
-        if parameter.place != "body"
+        for parameter in travelling(operation)
     ],
 )
 def test_every_parameter_alone_is_botocores(operation: str, parameter: Parameter) -> None:
-    required = [one for one in lookup(operation).parameters.values() if one.required and one.place != "body"]
-    call = Call(operation, {one.name: value_of(one) for one in (*required, parameter)})
-    if (row := known_difference(call)) is None:
-        assert_equal(call)
-    else:
-        assert theirs(call) != ours(call), row.name
+    assert_as_said(call_of(operation, parameter))
 
 
 @pytest.mark.parametrize("value", [False, True])
@@ -375,7 +248,7 @@ def endpoint_call(case: dict[str, Any]) -> Call:
 
 @pytest.mark.parametrize(
     "case",
-    cases("endpoints"),
+    vectors("endpoints"),
     ids=lambda case: f"{case['endpoint_url'] or case['region']}-{case['bucket']}-{case['addressing_style']}",
 )
 def test_the_endpoint_vectors_are_botocores(case: dict[str, Any]) -> None:
@@ -394,13 +267,13 @@ def place_of(case: dict[str, Any]) -> Place:
     )
 
 
-@pytest.mark.parametrize("case", cases("botocore_urls"), ids=lambda case: case["operation"])
+@pytest.mark.parametrize("case", vectors("botocore_urls"), ids=lambda case: case["operation"])
 def test_the_url_vectors_are_botocores(case: dict[str, Any]) -> None:
     outcome = theirs(Call(case["operation"], case["params"], place_of(case)))
     assert (outcome.url, dict(outcome.pairs)) == (case["url"], case["headers"])
 
 
-@pytest.mark.parametrize("case", cases("botocore_forms"), ids=lambda case: case["key"])
+@pytest.mark.parametrize("case", vectors("botocore_forms"), ids=lambda case: case["key"])
 def test_the_form_vectors_are_botocores(case: dict[str, Any]) -> None:
     outcome = theirs(FormCall(case["bucket"], case["key"], case["fields"], case["conditions"], place_of(case)))
     assert (outcome.url, list(map(list, outcome.pairs))) == (case["url"], case["form"])

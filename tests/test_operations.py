@@ -235,15 +235,6 @@ def test_an_unknown_operation(name: str, suggestion: str) -> None:
     assert problems_of(name, {}) == [("operation", suggestion)]
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["create_session", "get_bucket_location", "list_directory_buckets", "rename_object", "write_get_object_response"],
-)
-def test_an_operation_that_the_generator_leaves_out_is_unknown(name: str) -> None:
-    assert arguments_of(name, {}) == ["operation"]
-    assert arguments_of(name.title().replace("_", ""), {}) == ["operation"]
-
-
 @pytest.mark.parametrize("name", [None, 5, b"get_object", ["get_object"], {}, object()], ids=repr)
 def test_an_operation_that_is_no_name(name: Any) -> None:
     assert arguments_of(name, {}) == ["operation"]

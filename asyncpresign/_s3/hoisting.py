@@ -8,13 +8,12 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
 from ..errors import InvalidRequest, Problem, UnsupportedRequest, describe
-from .operations import BoundRequest, text_problem
+from .operations import HEADER_NAME, BoundRequest, text_problem
 
 Hoist = bool | Literal["strict"]
 
@@ -35,7 +34,6 @@ _AUTHENTICATION = frozenset(
 )
 # What the client's HTTP library writes.
 _TRANSPORT = frozenset({"host", "connection", "content-length", "transfer-encoding"})
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def addition_problems(extra_query: object, extra_headers: object, hoist_headers: object) -> list[Problem]:
@@ -60,7 +58,7 @@ def addition_problems(extra_query: object, extra_headers: object, hoist_headers:
 def _pair_problems(argument: str, name: object, value: object, taken: frozenset[str]) -> list[Problem]:
     if not isinstance(name, str) or not name or text_problem(name):
         return [Problem(argument, "names that are texts without control characters", describe(name))]
-    if argument == "extra_headers" and not _TOKEN.fullmatch(name):
+    if argument == "extra_headers" and not HEADER_NAME.fullmatch(name):
         return [Problem(argument, "names that are header names", describe(name))]
     place = f"{argument}[{name!r}]"
     if name.lower() in taken:

@@ -27,6 +27,7 @@ __all__ = [
     "BoundRequest",
     "Operation",
     "OperationName",
+    "Trait",
     "bind",
     "bucket_problems",
     "key_problems",
@@ -46,6 +47,22 @@ class Body(StrEnum):
     OPTIONAL = "optional"
 
 
+class Trait(StrEnum):
+    """What sets an operation apart from the others as a whole."""
+
+    CHECKSUM = "checksum"
+    """S3 takes its body only with a digest."""
+    EXPRESS_CONTROL = "express-control"
+    """For a directory bucket it is asked of S3 Express's control endpoint."""
+    NO_ACCESS_POINTS = "no-access-points"
+    NO_SESSION = "no-session"
+    """For a directory bucket it is signed with the credentials themselves, not with a session's."""
+    OBJECT_LAMBDA = "object-lambda"
+    """It is asked of S3 Object Lambda."""
+    PATH_STYLE = "path-style"
+    """The bucket is in the path, whatever the addressing style."""
+
+
 class Parameter(NamedTuple):
     """One row of the table: `place` is path, query, header, header-map or body."""
 
@@ -55,22 +72,32 @@ class Parameter(NamedTuple):
     wire: str
     kind: str
     implied: str | None
+    minimum: int | None
 
 
 class Operation(NamedTuple):
-    """An operation as the table has it; `path` is a template without the query."""
+    """An operation as the table has it.
+
+    `fixed_key` is what the path is beyond the bucket where no parameter says it, `host_labels` are the parameters that
+    stand in the host too.
+    """
 
     name: str
     method: str
-    path: str
+    fixed_key: str | None
     static_query: tuple[tuple[str, str], ...]
     body: Body
+    traits: frozenset[Trait]
     parameters: dict[str, Parameter]
+    host_labels: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class BoundRequest:
-    """An operation with its parameters in place. `key` is None for what addresses no object; all is plain text."""
+    """An operation with its parameters in place; all is plain text.
+
+    `key` is what follows the bucket, None for nothing; `host_prefix` what stands before the endpoint's host.
+    """
 
     operation: str
     method: str
@@ -79,6 +106,8 @@ class BoundRequest:
     body: Body
     query: list[tuple[str, str]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
+    traits: frozenset[Trait] = frozenset()
+    host_prefix: str = ""
 
 
 def lookup(name: str) -> Operation:
@@ -98,16 +127,22 @@ def lookup(name: str) -> Operation:
 @cache
 def _read(canonical: str) -> Operation:
     head, *rows = TABLE[canonical].splitlines()
-    method, uri, body = head.split(" ")
+    method, uri, body, *traits = head.split(" ")
     path, _, static = uri.partition("?")
     query = tuple((name, value) for name, _, value in (piece.partition("=") for piece in static.split("&")) if name)
     parameters = {parameter.name: parameter for parameter in map(_parse, rows)}
-    return Operation(canonical, method, path, query, Body(body), parameters)
+    fixed_key = None if "{" in path else path[1:] or None
+    host_labels = tuple(parameter.name for parameter in parameters.values() if parameter.kind == "host-label")
+    every = frozenset(map(Trait, traits))
+    return Operation(canonical, method, fixed_key, query, Body(body), every, parameters, host_labels)
 
 
 def _parse(row: str) -> Parameter:
-    name, place, wire, kind, *implied = row.split(" ")
-    return Parameter(name.rstrip("!"), name.endswith("!"), place, wire, kind, implied[0][1:] if implied else None)
+    name, place, wire, kind, *more = row.split(" ")
+    implied = [text[1:] for text in more if text.startswith("=")]
+    minimum = [int(text[2:]) for text in more if text.startswith(">=")]
+    ending = (implied[0] if implied else None, minimum[0] if minimum else None)
+    return Parameter(name.rstrip("!"), name.endswith("!"), place, wire, kind, *ending)
 
 
 def bind(name: str, params: Mapping[str, Any]) -> BoundRequest:
@@ -123,16 +158,30 @@ def bind(name: str, params: Mapping[str, Any]) -> BoundRequest:
     places: dict[str, list[tuple[str, str]]] = {"path": [], "query": list(operation.static_query), "header": []}
     for parameter, value in _given(operation, params):
         wire = _KINDS[parameter.kind].encode(parameter.wire, value)
-        if wire is None:
-            problems.append(Problem(f"params[{parameter.name!r}]", _KINDS[parameter.kind].expected, describe(value)))
+        if wire is None or (parameter.minimum is not None and value < parameter.minimum):
+            problems.append(Problem(f"params[{parameter.name!r}]", _expected(parameter), describe(value)))
         else:
             problems += [problem for _, text in wire for problem in _text_problems(parameter, text)]
             places["header" if parameter.place == "header-map" else parameter.place] += wire
     if problems:
         raise InvalidRequest(*problems)
     path = dict(places["path"])
-    bucket, key = path.get("Bucket"), path.get("Key")
-    return BoundRequest(operation.name, operation.method, bucket, key, operation.body, places["query"], dict(places["header"]))
+    return BoundRequest(
+        operation.name,
+        operation.method,
+        path.get("Bucket"),
+        path.get("Key") or operation.fixed_key,
+        operation.body,
+        places["query"],
+        dict(places["header"]),
+        operation.traits,
+        "".join(f"{params[name]}." for name in operation.host_labels),
+    )
+
+
+def _expected(parameter: Parameter) -> str:
+    least = "" if parameter.minimum is None else f", at least {parameter.minimum}"
+    return _KINDS[parameter.kind].expected + least
 
 
 def _unknown(operation: Operation, params: Mapping[str, Any]) -> Iterator[Problem]:
@@ -198,6 +247,8 @@ def key_problems(key: str, argument: str) -> list[Problem]:
     return []
 
 
+# RFC 9110 section 5.6.2
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -219,7 +270,7 @@ def _utf8_problem(value: str) -> tuple[str, str] | None:
 # --- how a value of each kind is spelt; None: the value is not of that kind -------------------------------------------
 
 _Encoded = list[tuple[str, str]] | None
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HOST_LABEL = re.compile(r"(?!-)[a-zA-Z0-9-]{1,63}(?<!-)")
 _VERSION_SUFFIX = re.compile(r"\?versionId=\S+$")
 # Access points, also those of object lambdas and of Outposts: their objects are named `{arn}/object/{key}`.
 _POINT_ARN = re.compile(
@@ -233,6 +284,10 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def _string(wire: str, value: Any) -> _Encoded:
     return [(wire, value)] if isinstance(value, str) else None
+
+
+def _host_label(wire: str, value: Any) -> _Encoded:
+    return [(wire, value)] if isinstance(value, str) and _HOST_LABEL.fullmatch(value) else None
 
 
 def _integer(wire: str, value: Any) -> _Encoded:
@@ -271,7 +326,7 @@ def _map(prefix: str, value: Any) -> _Encoded:
         return None
     for name, text in value.items():
         # Clients disagree on the bytes of a header that is not ASCII, so a signature over one would not hold.
-        if not (isinstance(name, str) and _TOKEN.fullmatch(name) and isinstance(text, str) and text.isascii()):
+        if not (isinstance(name, str) and HEADER_NAME.fullmatch(name) and isinstance(text, str) and text.isascii()):
             return None
     return [(prefix + name, text) for name, text in value.items()]
 
@@ -308,6 +363,7 @@ class _Kind(NamedTuple):
 
 _KINDS: Mapping[str, _Kind] = {
     "string": _Kind("a str", _string),
+    "host-label": _Kind("a str of up to 63 letters, digits and hyphens between them", _host_label),
     "integer": _Kind("an int of 64 bits", _integer),
     "boolean": _Kind("a bool", _boolean),
     "rfc822": _Kind("a datetime with a time zone", _rfc822),

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypedDict
 from .._s3.endpoints import Endpoint, EndpointOptions, option_problems, resolve
 from .._s3.forms import form_problems
 from .._s3.hoisting import Hoist, addition_problems, extend
-from .._s3.operations import BoundRequest, bind, key_problems
+from .._s3.operations import BoundRequest, Trait, bind, key_problems
 from .._sigv4.post_policy import Condition, sign_form
 from .._sigv4.presign import MAX_EXPIRES, MIN_EXPIRES, presign_url
 from .._sigv4.signing import CredentialScope, amz_date, utc
@@ -139,6 +139,7 @@ class Presigner:
             bound = extend(bound, extra_query, extra_headers, hoist_headers)
         validity = self._validity(expires_in, signing_time)
         method = http_method or bound.method
+        _check_endpoint(bound)
         endpoint = resolve(self._options, bound.bucket)
         url = self._url(endpoint, method, bound.key, bound.query, bound.headers, validity)
         return PresignedRequest(method, url, bound.headers, validity.expires_at, bound.operation, bound.body.value)
@@ -314,6 +315,12 @@ def _bind(operation: Operation, params: Mapping[str, Any], problems: list[Proble
     if problems:
         raise InvalidRequest(*problems)
     return bound
+
+
+def _check_endpoint(bound: BoundRequest) -> None:
+    elsewhere = Trait.OBJECT_LAMBDA in bound.traits or (bound.bucket is None and Trait.EXPRESS_CONTROL in bound.traits)
+    if elsewhere or Trait.PATH_STYLE in bound.traits:
+        raise UnsupportedRequest(f"operation: the endpoint of {bound.operation} cannot be resolved by this version")
 
 
 def _method_problems(http_method: object) -> list[Problem]:

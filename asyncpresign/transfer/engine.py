@@ -10,8 +10,8 @@ from ..http.transport import Request, Response
 from ..models import PresignedRequest
 from .downloads import download
 from .exchange import Exchange, allowed_actions, read_answer
-from .files import open_source, size_problems
 from .items import Download, FormUpload, Item, Source, Status, TransferResult, Upload
+from .sources import open_source, size_problems
 from .uploads import upload, upload_form
 
 # What an item's fields hold if they hold anything; the others are looked at where they are used.

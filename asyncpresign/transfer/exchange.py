@@ -23,8 +23,9 @@ from ..http.transport import Answer, Request, Transport
 from ..models import PresignedRequest, S3Object
 from ..signers.base import Signer
 from .decide import Action, decide, response_error
-from .files import OpenSource, Threads
+from .files import Threads
 from .policy import RetryBudget, RetryPolicy
+from .sources import OpenSource
 
 # How much of an answer that is not an object is read: S3's documents about one object are a few hundred bytes.
 DOCUMENT = 64 * 1024

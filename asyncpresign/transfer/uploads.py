@@ -10,9 +10,9 @@ from ..errors import InvalidRequest, Problem, describe
 from ..http.transport import Request, RequestBody
 from ..models import PresignedPost, S3Object
 from .exchange import DOCUMENT, Exchange, Moved, allowed_actions, by_signer, read_answer
-from .files import OpenSource, open_source
 from .form import form_body, form_content_type
 from .items import FormUpload, Upload
+from .sources import OpenSource, open_source
 
 # Reads the system's tables now: a coroutine must not wait for files.
 mimetypes.init()

@@ -1,0 +1,61 @@
+"""Many pieces of one item: how many at once, in which order, and what a failure stops."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from asyncpresign.transfer.crew import work_through
+
+
+async def test_all_pieces_are_worked_on_in_order_and_not_too_many_at_once() -> None:
+    begun: list[int] = []
+    running: set[int] = set()
+    most = 0
+
+    async def work(piece: int) -> None:
+        nonlocal most
+        begun.append(piece)
+        running.add(piece)
+        most = max(most, len(running))
+        for _ in range(piece % 3):
+            await checkpoint()
+        running.remove(piece)
+
+    await work_through(range(20), 4, work)
+    assert (begun, most, running) == (list(range(20)), 4, set())
+
+
+async def test_a_failure_stops_the_others_and_is_raised_as_it_is() -> None:
+    stopped: list[int] = []
+    begun: list[int] = []
+
+    async def work(piece: int) -> None:
+        begun.append(piece)
+        if piece == 2:
+            await checkpoint()
+            raise LookupError("the third")
+        try:
+            await anyio.sleep_forever()
+        finally:
+            stopped.append(piece)
+
+    with pytest.raises(LookupError, match="the third"):
+        await work_through(range(100), 3, work)
+    assert (sorted(begun), sorted(stopped)) == ([0, 1, 2], [0, 1])
+
+
+async def test_being_cancelled_is_no_failure() -> None:
+    with anyio.CancelScope() as scope:
+
+        async def work(piece: int) -> None:
+            scope.cancel()
+            await checkpoint()
+
+        await work_through(range(3), 3, work)
+    assert scope.cancelled_caught
+
+
+async def test_no_pieces() -> None:
+    await work_through([], 3, lambda piece: checkpoint())

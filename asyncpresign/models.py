@@ -275,7 +275,15 @@ class PresignedPost:
         return post
 
     def curl(self, file: str) -> str:
-        """A POSIX shell line that uploads `file` through this form."""
+        """A POSIX shell line that uploads `file` through this form.
+
+        Raises `InvalidRequest` for a field whose name curl cannot be told.
+        """
+        if cut := [name for name in self.fields if "=" in name]:
+            # curl takes everything after the first `=` for the value, and knows no way around that.
+            raise InvalidRequest(
+                *(Problem(f"fields[{name!r}]", "a name without '=', which ends it in curl", repr(name)) for name in cut)
+            )
         words = ["curl", "--fail-with-body"]
         for name, value in self.fields.items():
             # --form-string takes the value as it is: --form would read `@` and `<` as file names.

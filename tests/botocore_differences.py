@@ -427,6 +427,53 @@ DIFFERENCES: tuple[Difference, ...] = (
         lambda call: isinstance(call, FormCall) and any(name.lower() in ("key", "policy") for name in call.fields),
     ),
     Difference(
+        "names of fields that differ in case only",
+        "S3 takes them for one field, which it refuses to be given twice",
+        FormCall("bucket", "key", {"acl": "private", "ACL": "private"}, [{"acl": "private"}]),
+        lambda call: isinstance(call, FormCall) and len({name.lower() for name in call.fields}) < len(call.fields),
+    ),
+    Difference(
+        "beginning of what has to be exact",
+        "S3 refuses a policy that asks for the beginning of such a field",
+        FormCall("bucket", "key", {"success_action_status": "201"}, [["starts-with", "$success_action_status", "20"]]),
+        lambda call: (
+            isinstance(call, FormCall)
+            and any(list(said)[:2] == ["starts-with", "$success_action_status"] for said in call.conditions)
+        ),
+    ),
+    Difference(
+        "condition that the form breaks",
+        "every item of a Content-Type with commas has to begin as the condition says, so nobody could send this form",
+        FormCall("bucket", "key", {"Content-Type": "a,b"}, [["starts-with", "$Content-Type", "a"]]),
+        lambda call: isinstance(call, FormCall) and "," in call.fields.get("Content-Type", ""),
+    ),
+    Difference(
+        "conditions that exclude each other",
+        "nobody could send this form",
+        FormCall("bucket", "key", {}, [["content-length-range", 0, 1], ["content-length-range", 2, 3]]),
+        lambda call: isinstance(call, FormCall) and ["content-length-range", 2, 3] in call.conditions,
+    ),
+    Difference(
+        "two conditions in one object",
+        "S3 refuses the policy: a simple condition has one property",
+        FormCall("bucket", "key", {}, [{"acl": "private", "tagging": ""}]),
+        lambda call: (
+            isinstance(call, FormCall) and any(isinstance(said, Mapping) and len(said) != 1 for said in call.conditions)
+        ),
+    ),
+    Difference(
+        "form over 20 KB",
+        "S3 takes that much before the file, and refuses what is longer",
+        FormCall("bucket", "key", {"x-amz-meta-a": "x" * 20_480}, [["starts-with", "$x-amz-meta-a", ""]]),
+        lambda call: isinstance(call, FormCall) and sum(map(len, call.fields.values())) > 20_000,
+    ),
+    Difference(
+        "digest of another length",
+        "S3 refuses a checksum that is none",
+        FormCall("bucket", "key", {"x-amz-checksum-sha256": "AAAA"}, [{"x-amz-checksum-sha256": "AAAA"}]),
+        lambda call: isinstance(call, FormCall) and "x-amz-checksum-sha256" in call.fields,
+    ),
+    Difference(
         "condition said twice",
         "conditions on bucket and key are the form's own; one that the caller gave is not said again",
         FormCall("bucket", "key", {}, [{"bucket": "bucket"}]),

@@ -269,6 +269,13 @@ async def test_wrong_arguments_are_invalid(make: Make, method: str) -> None:
     assert [problem.argument for problem in caught.value.problems] == ["expires_in"]
 
 
+async def test_a_form_that_s3_would_refuse_is_refused_with_every_reason(make: Make) -> None:
+    given = {"fields": {"acl": "a", "ACL": "a"}, "conditions": [["starts-with", "$bucket", ""], {"key": "other"}]}
+    with pytest.raises(InvalidRequest) as caught:
+        await call(await make(), "presign_post", **given)
+    assert [problem.argument for problem in caught.value.problems] == ["fields['ACL']", "conditions[0]", "conditions[1]"]
+
+
 # --- expiry -----------------------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
-"""POST policies: which conditions a form carries, the document that says so, and its signature.
+"""POST policies: which conditions a form carries, the document that says so, its signature, and whether a form keeps it.
 
-The document is spelt as botocore spells it (`json.dumps`' defaults), so that equal input gives equal bytes.
+The document is spelt as botocore spells it (`json.dumps`' defaults), so that equal input gives equal bytes; it is read as
+S3 reads it.
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html
 """
 
@@ -8,12 +9,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeGuard
 
 from .signing import ALGORITHM, CredentialScope, signature, signing_key
 
 FILENAME = "${filename}"
+LENGTH = "content-length-range"
 
 # `{"field": "value"}`, `["eq" | "starts-with", "$field", "value"]` or `["content-length-range", minimum, maximum]`.
 Condition = Mapping[str, str] | Sequence[Any]
@@ -22,13 +25,40 @@ Condition = Mapping[str, str] | Sequence[Any]
 _UNCOVERED = frozenset({"policy", "x-amz-signature", "file", "awsaccesskeyid", "signature"})
 
 
-def covered_fields(conditions: Iterable[Condition]) -> Iterator[str]:
-    """The lower-case names of the fields that `conditions` speak of."""
-    for condition in conditions:
-        if isinstance(condition, Mapping):
-            yield from (name.lower() for name in condition)
-        elif len(condition) == 3 and isinstance(condition[1], str):
-            yield condition[1].removeprefix("$").lower()
+class Rule(NamedTuple):
+    """A condition in one spelling: `field` without `$` and in small letters; a length range has no field."""
+
+    operator: str
+    field: str
+    value: str | tuple[int, int]
+
+
+class Policy(NamedTuple):
+    """What a policy document says; `expiration` as it stands there."""
+
+    expiration: str
+    rules: tuple[Rule, ...]
+
+
+def read_condition(condition: object) -> Rule | None:
+    """`condition` in its one spelling, or None for what S3 takes for no condition."""
+    match condition:
+        case Mapping():
+            pairs = list(condition.items())
+            if len(pairs) == 1 and all(isinstance(part, str) for part in pairs[0]):
+                return Rule("eq", pairs[0][0].lower(), pairs[0][1])
+        case [operator, minimum, maximum] if operator == LENGTH:
+            if _is_size(minimum) and _is_size(maximum):
+                return Rule(LENGTH, "", (minimum, maximum))
+        case ["eq" | "starts-with" as operator, str(name), str(value)] if name.startswith("$") and len(name) > 1:
+            return Rule(operator, name[1:].lower(), value)
+        case _:
+            pass
+    return None
+
+
+def _is_size(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def needs_condition(field: str) -> bool:
@@ -39,6 +69,29 @@ def needs_condition(field: str) -> bool:
 def key_condition(key: str) -> Condition:
     """An exact match, or `starts-with` for a key that ends in `${filename}`, which S3 replaces by the file's name."""
     return ["starts-with", "$key", key.removesuffix(FILENAME)] if key.endswith(FILENAME) else {"key": key}
+
+
+def field_condition(name: str, value: str) -> Condition:
+    """The same for another field, in which S3 replaces `${filename}` wherever it stands."""
+    prefix, found, _ = value.partition(FILENAME)
+    return ["starts-with", f"${name}", prefix] if found else {name: value}
+
+
+def policy_conditions(
+    bucket: str, key: str, fields: Mapping[str, str], conditions: Iterable[Condition], proof: Mapping[str, str]
+) -> list[Condition]:
+    """The caller's `conditions` in order, one for every field that none of them covers, then the form's own.
+
+    One of the form's own that the caller gave already, in either spelling, is not said again.
+    """
+    stated = list(conditions)
+    said = {read_condition(condition) for condition in stated}
+    covered = {rule.field for rule in said if rule}
+    stated += [
+        field_condition(name, value) for name, value in fields.items() if needs_condition(name) and name.lower() not in covered
+    ]
+    implied = ({"bucket": bucket}, key_condition(key), *({name: value} for name, value in proof.items()))
+    return stated + [condition for condition in implied if read_condition(condition) not in said]
 
 
 def sign_form(
@@ -56,20 +109,60 @@ def sign_form(
 ) -> dict[str, str]:
     """The form's fields in order: the caller's, the key, the credential, the policy, the signature.
 
-    Conditions are the caller's in order, one for every field that none of them covers, then bucket, key, algorithm,
-    credential, date and token; one that the caller gave already is not said again. `expiration` is ISO 8601 in UTC,
-    `timestamp` what `amz_date` returns.
+    `expiration` is ISO 8601 in UTC, `timestamp` what `amz_date` returns.
     """
     proof = {"x-amz-algorithm": ALGORITHM, "x-amz-credential": f"{access_key_id}/{scope}", "x-amz-date": timestamp}
     if session_token is not None:
         proof["x-amz-security-token"] = session_token
-    covered = set(covered_fields(conditions))
-    stated: list[Condition] = list(conditions)
-    stated += [{name: value} for name, value in fields.items() if needs_condition(name) and name.lower() not in covered]
-    implied = ({"bucket": bucket}, key_condition(key), *({name: value} for name, value in proof.items()))
-    stated += [condition for condition in implied if condition not in stated]
+    stated = policy_conditions(bucket, key, fields, conditions, proof)
     plain = [dict(condition) if isinstance(condition, Mapping) else list(condition) for condition in stated]
     document = json.dumps({"expiration": expiration, "conditions": plain})
     policy = base64.b64encode(document.encode()).decode()
     signed = signature(signing_key(secret_access_key, scope), policy)
     return {**fields, "key": key, **proof, "policy": policy, "x-amz-signature": signed}
+
+
+# --- reading and keeping a policy -------------------------------------------------------------------------------------
+
+# What S3's documents escape and JSON does not know.
+_ESCAPES = re.compile(r"\\(.)", re.DOTALL)
+_READ_AS = {"$": "$", "v": "\\u000b"}
+
+
+def read_policy(encoded: str) -> Policy:
+    """The policy in a form's `policy` field. Raises `ValueError` for what is not the base64 of one."""
+    try:
+        text = base64.b64decode(encoded, validate=True).decode()
+        document = json.loads(_ESCAPES.sub(lambda found: _READ_AS.get(found[1], found[0]), text))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not base64 of a JSON text ({type(error).__name__})") from None
+    match document:
+        case {"expiration": str(expiration), "conditions": list(conditions)}:
+            rules = [read_condition(condition) for condition in conditions]
+        case _:
+            raise ValueError("not an object with expiration and conditions")
+    if None in rules:
+        raise ValueError(f"conditions[{rules.index(None)}] is none that S3 knows")
+    return Policy(expiration, tuple(rule for rule in rules if rule))
+
+
+def basename(filename: str) -> str:
+    """What S3 puts in the place of `${filename}`: the text after the last slash or backslash."""
+    return re.split(r"[/\\]", filename)[-1]
+
+
+def is_met(rule: Rule, values: Mapping[str, str], size: int) -> bool:
+    """Whether a form whose fields are `values` (names in small letters, `${filename}` expanded) keeps `rule`.
+
+    `size` is the file's, in bytes. A field that is missing meets nothing, not even an empty beginning. A Content-Type with
+    commas is a list, of which every item has to begin as asked.
+    """
+    if isinstance(rule.value, tuple):
+        return rule.value[0] <= size <= rule.value[1]
+    value = values.get(rule.field)
+    if value is None:
+        return False
+    if rule.operator == "eq":
+        return value == rule.value
+    items = value.split(",") if rule.field == "content-type" else [value]
+    return all(item.startswith(rule.value) for item in items)

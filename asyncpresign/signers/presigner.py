@@ -15,10 +15,10 @@ from itertools import islice
 from typing import Any, Literal, TypedDict
 
 from .._s3.endpoints import Endpoint, EndpointOptions, option_problems, resolve
-from .._s3.forms import form_problems
+from .._s3.forms import form_problems, size_problems, unmet_problems
 from .._s3.hoisting import Hoist, addition_problems, extend
 from .._s3.operations import BoundRequest, Trait, bind, key_problems
-from .._sigv4.post_policy import Condition, sign_form
+from .._sigv4.post_policy import LENGTH, Condition, sign_form
 from .._sigv4.presign import MAX_EXPIRES, MIN_EXPIRES, presign_url
 from .._sigv4.signing import CredentialScope, amz_date, utc
 from ..credentials import find_region
@@ -219,9 +219,10 @@ class Presigner:
         """Sign a `multipart/form-data` form for anybody to post one file with.
 
         `key` may end in `${filename}`. `fields` are sent as they are, in order, and every one of them that no condition
-        speaks of gets an exact one. `conditions` are `{"field": "value"}`, `["eq" | "starts-with", "$field", "value"]` or
-        `["content-length-range", minimum, maximum]`, in bytes, for which `content_length_range` is the short form.
-        Raises `InvalidRequest`, `UnsupportedRequest`, or `CredentialsError` when the credentials end too early.
+        speaks of gets an exact one (a beginning, where S3 puts the file's name in). `conditions` are `{"field": "value"}`,
+        `["eq" | "starts-with", "$field", "value"]` or `["content-length-range", minimum, maximum]`, in bytes, for which
+        `content_length_range` is the short form. A form that S3 would refuse is not signed: `InvalidRequest` says why.
+        Raises `UnsupportedRequest` too, and `CredentialsError` when the credentials end too early.
         """
         fields = {} if fields is None else fields
         stated = () if conditions is None else conditions
@@ -230,8 +231,8 @@ class Presigner:
         if problems:
             raise InvalidRequest(*problems)
         validity = self._validity(expires_in, signing_time)
-        if content_length_range is not None:
-            stated = [*stated, ["content-length-range", *content_length_range]]
+        if content_length_range is not None and (bounds := [LENGTH, *content_length_range]) not in map(list, stated):
+            stated = [*stated, bounds]
         endpoint = resolve(self._options, bucket)
         signed = sign_form(
             bucket=bucket,
@@ -245,6 +246,8 @@ class Presigner:
             scope=validity.scope,
             timestamp=validity.timestamp,
         )
+        if problems := [*unmet_problems(stated, signed), *size_problems(signed)]:
+            raise InvalidRequest(*problems)
         return PresignedPost(endpoint.origin + endpoint.path, signed, validity.expires_at)
 
     def _url(

@@ -558,6 +558,8 @@ async def test_a_transfer_cannot_be_entered_twice() -> None:
         ({"signer": "AKID"}, "signer"),
         ({"signer": Credentials("a", "b")}, "signer"),
         ({"retry": 3}, "retry"),
+        ({"part_size": 1000}, "part_size"),
+        ({"multipart_threshold": -1}, "multipart_threshold"),
     ],
     ids=str,
 )

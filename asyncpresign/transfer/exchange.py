@@ -24,6 +24,7 @@ from ..models import PresignedRequest, S3Object
 from ..signers.base import Signer
 from .decide import Action, decide, response_error
 from .files import Threads
+from .plan import Sizes
 from .policy import RetryBudget, RetryPolicy
 from .sources import OpenSource
 
@@ -63,13 +64,22 @@ class Moved:
 class Exchange:
     """Sends over `transport`, signing with `signer`, under one retry policy and budget; files are read in `threads`."""
 
-    def __init__(self, transport: Transport, signer: Signer | None, policy: RetryPolicy, threads: Threads, edge: Edge) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        signer: Signer | None,
+        policy: RetryPolicy,
+        threads: Threads,
+        edge: Edge,
+        sizes: Sizes = Sizes(),  # noqa: B008 (frozen)
+    ) -> None:
         self._transport = transport
         self._signer = signer
         self._policy = policy
         self._budget = RetryBudget(policy)
         self.threads = threads
         self.edge = edge
+        self.sizes = sizes
 
     # --- signing ------------------------------------------------------------------------------------------------------
 

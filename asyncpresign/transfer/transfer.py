@@ -30,6 +30,7 @@ from .engine import perform, send
 from .exchange import Edge, Exchange
 from .files import Threads
 from .items import Destination, Download, FormUpload, Item, Source, Status, TransferResult, Upload
+from .plan import MULTIPART_THRESHOLD, Sizes
 from .policy import RetryPolicy
 from .report import TransferReport
 
@@ -105,7 +106,9 @@ class _Results:
 class Transfer:
     """Moves bytes with presigned requests, at most `concurrency` items at once. Used as an async context manager.
 
-    `signer` signs `S3Object`s just before they are sent; without one, everything given must be signed already. `session`
+    `signer` signs `S3Object`s just before they are sent; without one, everything given must be signed already. An object of
+    `multipart_threshold` bytes or more moves in parts of `part_size` bytes (8 MiB, or as many more as S3's 10,000 parts ask
+    for), which are sent and fetched side by side, each tried again on its own. `session`
     is an aiohttp session whose connections are used, and nothing else of it; it is never closed here. `ssl` is a context
     or False, `proxy` a URL; `trust_env` lets the environment name the proxy. `transport` and `edge` replace HTTP, and
     clock, chance and sleep, in tests.
@@ -119,6 +122,8 @@ class Transfer:
         *,
         concurrency: int | None = None,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 (frozen)
+        part_size: int | None = None,
+        multipart_threshold: int = MULTIPART_THRESHOLD,
         session: aiohttp.ClientSession | None = None,
         ssl: ssl_module.SSLContext | bool | None = None,
         proxy: str | None = None,
@@ -133,6 +138,10 @@ class Transfer:
             problems.append(Problem("signer", "a Signer, such as OfflineSigner", describe(signer)))
         if not isinstance(retry, RetryPolicy):
             problems.append(Problem("retry", "a RetryPolicy", describe(retry)))
+        try:
+            self._sizes = Sizes(part_size, multipart_threshold)
+        except InvalidRequest as error:
+            problems += error.problems
         if problems:
             raise InvalidRequest(*problems)
         self._signer = signer
@@ -147,7 +156,7 @@ class Transfer:
         if self._transport is not None:
             raise InvalidRequest(Problem("transfer", "a Transfer that is not in use", "one entered before"))
         self._transport = self._given_transport or AiohttpTransport(**self._http)
-        self._exchange = Exchange(self._transport, self._signer, self._retry, Threads(THREADS), self._edge)
+        self._exchange = Exchange(self._transport, self._signer, self._retry, Threads(THREADS), self._edge, self._sizes)
         self._slots = anyio.Semaphore(self._concurrency, fast_acquire=True)
         return self
 

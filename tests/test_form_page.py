@@ -19,7 +19,7 @@ END = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def make_post(*conditions: Any, url: str = "https://bucket.example/", **fields: str) -> PresignedPost:
-    policy = base64.b64encode(json.dumps({"conditions": conditions}).encode()).decode()
+    policy = base64.b64encode(json.dumps({"expiration": "2026-01-02T03:04:05Z", "conditions": conditions}).encode()).decode()
     return PresignedPost(url, {"key": "k", **fields, "policy": policy}, END)
 
 

@@ -10,15 +10,13 @@ https://www.w3.org/TR/CSP3/
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
+from .._sigv4.post_policy import read_policy
 from ..errors import InvalidRequest, Problem, describe
 
 # An address of another scheme would run as a script, and one with `;` or a space would write the policy's next directive.
@@ -360,26 +358,19 @@ def _accept(prefix: str | None) -> str:
 def _rules(fields: Mapping[str, str]) -> _Rules:
     """What the form's own policy says; nothing where there is no policy that can be read."""
     minimum = maximum = prefix = None
-    for condition in _conditions(fields):
-        match condition:
-            case ["content-length-range", int(low), int(high)]:
-                minimum, maximum = low, high
-            case ["starts-with", str(name), str(value)] if name.lower() == "$content-type":
-                prefix = value
+    given = {name.lower(): value for name, value in fields.items()}
+    try:
+        rules = read_policy(given.get("policy", "")).rules
+    except ValueError:
+        rules = ()
+    for rule in rules:
+        if isinstance(rule.value, tuple):
+            minimum, maximum = rule.value
+        elif (rule.operator, rule.field) == ("starts-with", "content-type"):
+            prefix = rule.value
     if prefix is not None:
         return _Rules(minimum, maximum, prefix)
-    stated = next((value for name, value in fields.items() if name.lower() == "content-type"), None)
-    return _Rules(minimum, maximum, stated, fixed=True)
-
-
-def _conditions(fields: Mapping[str, str]) -> list[Any]:
-    text = next((value for name, value in fields.items() if name.lower() == "policy"), "")
-    try:
-        document = json.loads(base64.b64decode(text))
-    except (binascii.Error, ValueError):
-        return []
-    conditions = document.get("conditions") if isinstance(document, dict) else None
-    return conditions if isinstance(conditions, list) else []
+    return _Rules(minimum, maximum, given.get("content-type"), fixed=True)
 
 
 def _redirects(fields: Mapping[str, str]) -> bool:

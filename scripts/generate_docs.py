@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from asyncpresign.transfer import decide
+from tests.botocore_differences import DIFFERENCES
 
 DOCS = Path(__file__).parent.parent / "docs"
 _BLOCK = re.compile(r"(<!-- begin (?P<name>[a-z-]+) -->\n).*?(<!-- end (?P=name) -->)", re.DOTALL)
@@ -28,8 +29,15 @@ def codes() -> str:
     return table(("S3's code, else the status", "cure", "error when it does not help"), rows)
 
 
+def differences() -> str:
+    does = {None: "signs it otherwise"}
+    rows = [(row.name, row.reason, does.get(row.refusal) or f"`{row.refusal.__name__}`") for row in DIFFERENCES]
+    return table(("what", "why", "asyncpresign"), rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "codes": codes,
+    "differences": differences,
 }
 
 

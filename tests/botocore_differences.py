@@ -301,7 +301,10 @@ DIFFERENCES: tuple[Difference, ...] = (
         "customer key as bytes beside its digest",
         "whoever gives the digest has encoded the key, which is a text then; botocore signs Python's repr of the bytes",
         get(SSECustomerKey=b"a2V5", SSECustomerKeyMD5="bWQ1"),
-        lambda call: isinstance(names(call).get("SSECustomerKey"), bytes) and "SSECustomerKeyMD5" in names(call),
+        lambda call: any(
+            isinstance(names(call).get(name), bytes) and f"{name}MD5" in names(call)
+            for name in ("SSECustomerKey", "CopySourceSSECustomerKey")
+        ),
     ),
     Difference(
         "metadata names that differ in case only",

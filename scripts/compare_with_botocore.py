@@ -1,0 +1,73 @@
+"""Compares what we sign with what botocore signs: `python -m scripts.compare_with_botocore [--cases N] [--seed N]`.
+
+Every operation is asked for with N/116 random valid calls, in random places; URL and headers have to be equal byte for byte,
+but for the rows of tests/botocore_differences.py. A difference is shrunk to the smallest call that shows it. Prints a line
+for each half, and exits with 1 when a half is not whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, settings
+
+from asyncpresign._s3._operations_table import NAMES
+from tests.botocore_cases import COMPARED, calls_of
+from tests.botocore_differences import Call, Outcome, known_difference, ours, theirs
+
+
+def differs(operation: str, seed: int, examples: int, sign: Callable[[Call], Outcome] = ours) -> tuple[int, str]:
+    """How many calls of `operation` were compared with what `sign` makes of them, and the smallest that differs, if any."""
+    count = 0
+
+    @hypothesis.seed(seed)
+    @settings(
+        max_examples=examples, database=None, deadline=None, derandomize=False, print_blob=False,
+        phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @hypothesis.given(calls_of(operation).filter(lambda call: known_difference(call) is None))
+    def compare(call: Call) -> None:
+        nonlocal count
+        count += 1
+        expected, got = theirs(call), sign(call)
+        assert not expected.refusal, f"{call}\n  botocore: {expected}"
+        assert got == expected, f"{call}\n  botocore: {expected}\n  we:       {got}"
+
+    try:
+        compare()
+    except AssertionError as error:
+        return count, f"{operation}: {error}"
+    return count, ""
+
+
+def operations(seed: int, cases: int) -> tuple[bool, str]:
+    found = [differs(operation, seed + number, -(-cases // len(NAMES))) for number, operation in enumerate(COMPARED)]
+    differences = [text for _, text in found if text]
+    line = f"{len(COMPARED) - len(differences)}/{len(NAMES)} operations equal to botocore over {sum(n for n, _ in found)} cases"
+    return len(COMPARED) - len(differences) == len(NAMES), "\n".join([*differences, line])
+
+
+HALVES: Mapping[str, Callable[[int, int], tuple[bool, str]]] = {
+    "operations": operations,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m scripts.compare_with_botocore", description=__doc__.partition("\n")[0])
+    parser.add_argument("--cases", type=int, default=5800, help="how many calls to compare (5800)")
+    parser.add_argument("--seed", type=int, default=0, help="another one gives other calls (0)")
+    parser.add_argument("halves", nargs="*", metavar="half", help=f"of {', '.join(HALVES)}; all when none is named")
+    given = parser.parse_args(arguments)
+    if unknown := sorted(set(given.halves) - set(HALVES)):
+        parser.error(f"no such half: {', '.join(unknown)}")
+    results = [HALVES[name](given.seed, given.cases) for name in given.halves or HALVES]
+    for _, text in results:
+        print(text, flush=True)
+    return int(not all(whole for whole, _ in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -76,8 +76,9 @@ CORE = ("_sigv4/", "_s3/", "errors.py")
 
 # The modules of the transfer that touch files, and by what they are known.
 TOUCH_FILES = {
-    "transfer/files.py": {"os.open", "os.write", "os.replace"},
-    "transfer/sources.py": {"os.open", "os.pread"},
+    "transfer/files.py": {"os.pread", "os.pwrite"},
+    "transfer/sinks.py": {"os.open", "os.replace"},
+    "transfer/sources.py": {"os.open"},
 }
 
 # The seams that the transfer may know of the rooms below it, and who may know the concrete things behind them.

@@ -1,28 +1,18 @@
-"""The local side: every kind of destination, whole and broken, and that no temporary file is ever left."""
+"""Calls that block: in how few threads, never abandoned, and in the loop only while the disk is quick."""
 
 from __future__ import annotations
 
 import asyncio
-import io
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
 
-from asyncpresign import InvalidRequest, LocalFileError
-from asyncpresign.transfer.files import CHUNK, SMALL, Sink, Threads, check_destination, open_sink
+from asyncpresign.transfer.files import CAUTION, CHUNK, MOST_CAUTION, SMALL, Threads, read_at, write_at
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX files")
-
-
-@pytest.fixture
-async def threads() -> Threads:
-    return Threads(4)
 
 
 def open_files() -> list[str]:
@@ -34,260 +24,6 @@ SIZES = [0, 1, SMALL - 1, SMALL, SMALL + 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7]
 
 def pattern(size: int) -> bytes:
     return (bytes(range(251)) * (size // 251 + 1))[:size]
-
-
-# --- destinations -----------------------------------------------------------------------------------------------------
-
-
-async def write(sink: Sink, *parts: bytes) -> bytes | None:
-    await sink.restart()
-    for part in parts:
-        await sink.write(part)
-    data = await sink.commit()
-    sink.discard()
-    return data
-
-
-async def path_sink(path: Path | str, threads: Threads) -> Sink:
-    check_destination(path)
-    return await open_sink(path, "token", threads)
-
-
-@pytest.mark.parametrize("size", SIZES)
-async def test_a_path_gets_all_bytes(threads: Threads, tmp_path: Path, size: int) -> None:
-    for name in (tmp_path / "a", str(tmp_path / "b")):
-        assert await write(await path_sink(name, threads), pattern(size)[:7], pattern(size)[7:]) is None
-        assert Path(name).read_bytes() == pattern(size)
-    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
-
-
-@pytest.mark.parametrize("url", ["https://host/key?X-Amz-Signature=abc", "HTTP://host/key", Path("http://host/key")])
-def test_a_url_is_no_destination(url: Any) -> None:
-    with pytest.raises(InvalidRequest, match="destination: expected a path, got a URL"):
-        check_destination(url)
-
-
-async def test_a_relative_path(threads: Threads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    await write(await path_sink("name", threads), b"abc")
-    assert os.listdir(tmp_path) == ["name"]
-
-
-async def test_nothing_is_seen_before_it_is_whole(threads: Threads, tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
-    sink = await path_sink(path, threads)
-    await sink.restart()
-    assert os.listdir(tmp_path) == ["file"]
-    await sink.write(b"new")
-    assert path.read_bytes() == b"old"
-    await sink.commit()
-    assert path.read_bytes() == b"new"
-    sink.discard()
-    assert os.listdir(tmp_path) == ["file"]
-
-
-async def test_what_is_not_committed_leaves_nothing(threads: Threads, tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
-    before = open_files()
-    sink = await path_sink(path, threads)
-    await sink.restart()
-    await sink.write(b"new")
-    sink.discard()
-    sink.discard()
-    assert (os.listdir(tmp_path), path.read_bytes(), open_files()) == (["file"], b"old", before)
-
-
-async def test_another_attempt_starts_from_nothing(threads: Threads, tmp_path: Path) -> None:
-    sink = await path_sink(tmp_path / "file", threads)
-    await sink.restart()
-    await sink.write(b"the first attempt")
-    await write(sink, b"second")
-    assert (tmp_path / "file").read_bytes() == b"second"
-    assert os.listdir(tmp_path) == ["file"]
-
-
-@posix
-async def test_a_link_is_kept_and_its_target_replaced(threads: Threads, tmp_path: Path) -> None:
-    (tmp_path / "there").mkdir()
-    target, link, dangling = tmp_path / "there" / "target", tmp_path / "link", tmp_path / "dangling"
-    target.write_bytes(b"old")
-    link.symlink_to(target)
-    dangling.symlink_to("there/new")
-    await write(await path_sink(link, threads), b"one")
-    await write(await path_sink(dangling, threads), b"two")
-    assert (link.readlink(), target.read_bytes(), (tmp_path / "there" / "new").read_bytes()) == (target, b"one", b"two")
-    assert dangling.is_symlink()
-    assert sorted(os.listdir(tmp_path / "there")) == ["new", "target"]
-
-
-@posix
-async def test_permissions_are_those_of_a_new_file(threads: Threads, tmp_path: Path) -> None:
-    before = os.umask(0o027)
-    try:
-        await write(await path_sink(tmp_path / "file", threads), b"x")
-    finally:
-        os.umask(before)
-    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
-
-
-@pytest.mark.parametrize("destination", [5, b"/tmp/x", object(), [], ""], ids=repr)
-def test_what_is_no_destination_is_refused(destination: Any) -> None:
-    with pytest.raises(InvalidRequest, match="destination"):
-        check_destination(destination)
-
-
-@pytest.mark.parametrize("destination", ["a\0b", "\udc80\udcff", "x" * 5000])
-async def test_a_destination_that_no_system_can_hold(destination: str, threads: Threads, tmp_path: Path) -> None:
-    with pytest.raises((InvalidRequest, LocalFileError)):
-        await write(await path_sink(f"{tmp_path}/{destination}/file", threads), b"x")
-    assert os.listdir(tmp_path) == []
-
-
-@posix
-@pytest.mark.parametrize("kind", ["directory", "directory/", "link to directory", "missing/", "device", "pipe"])
-async def test_only_a_file_is_a_destination(tmp_path: Path, kind: str) -> None:
-    directory = tmp_path / "directory"
-    directory.mkdir()
-    (tmp_path / "link").symlink_to(directory)
-    os.mkfifo(tmp_path / "pipe")
-    places = {
-        "directory": directory,
-        "directory/": f"{directory}/",
-        "link to directory": tmp_path / "link",
-        "missing/": f"{tmp_path}/missing/",
-        "device": "/dev/null",
-        "pipe": tmp_path / "pipe",
-    }
-    with pytest.raises(InvalidRequest, match="destination"):
-        check_destination(places[kind])  # type: ignore[arg-type]
-    assert sorted(os.listdir(tmp_path)) == ["directory", "link", "pipe"]
-
-
-def test_a_text_file_is_no_destination(tmp_path: Path) -> None:
-    with (tmp_path / "file").open("w", encoding="utf-8") as file, pytest.raises(InvalidRequest, match="text mode"):
-        check_destination(file)  # type: ignore[arg-type]
-
-
-async def test_a_directory_that_is_missing_is_told_before_anything_is_sent(tmp_path: Path) -> None:
-    with pytest.raises(LocalFileError, match="folder does not exist") as caught:
-        check_destination(tmp_path / "missing" / "file")
-    assert caught.value.path == str(tmp_path / "missing" / "file")
-
-
-async def test_a_directory_that_is_gone_since(threads: Threads, tmp_path: Path) -> None:
-    (tmp_path / "gone").mkdir()
-    sink = await path_sink(tmp_path / "gone" / "file", threads)
-    (tmp_path / "gone").rmdir()
-    with pytest.raises(LocalFileError, match="No such file") as caught:
-        await write(sink, b"x")
-    sink.discard()
-    assert caught.value.path == str(tmp_path / "gone" / "file")
-    assert os.listdir(tmp_path) == []
-
-
-async def test_a_file_in_the_place_of_a_directory(threads: Threads, tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"x")
-    with pytest.raises(LocalFileError):
-        await write(await path_sink(tmp_path / "file" / "deeper", threads), b"x")
-
-
-async def test_a_destination_that_becomes_a_directory(threads: Threads, tmp_path: Path) -> None:
-    sink = await path_sink(tmp_path / "file", threads)
-    (tmp_path / "file" / "deeper").mkdir(parents=True)
-    with pytest.raises(LocalFileError) as caught:
-        await write(sink, b"x")
-    assert caught.value.path == str(tmp_path / "file")
-    sink.discard()
-    assert os.listdir(tmp_path) == ["file"]
-
-
-async def test_into_memory(threads: Threads) -> None:
-    sink = await open_sink(None, "token", threads)
-    await sink.restart()
-    await sink.write(b"the first attempt")
-    assert await write(sink, b"ab", b"c") == b"abc"
-
-
-async def test_into_a_file_of_the_callers(threads: Threads, tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    for mode in ({}, {"buffering": 0}):
-        with path.open("wb+", **mode) as file:  # type: ignore[call-overload]
-            file.write(b"head ")
-            sink = await open_sink(file, "token", threads)
-            await sink.restart()
-            await sink.write(b"a first attempt that was longer")
-            assert await write(sink, b"second", bytes(CHUNK)) is None
-            assert not file.closed
-        assert path.read_bytes() == b"head second" + bytes(CHUNK)
-    assert os.listdir(tmp_path) == ["file"]
-
-
-class Unseekable(io.RawIOBase):
-    """Takes at most seven bytes at a time, as a socket may."""
-
-    def __init__(self) -> None:
-        self.data = b""
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self.data += bytes(data[:7])
-        return min(7, len(data))
-
-
-async def test_into_a_file_that_cannot_seek(threads: Threads) -> None:
-    file = Unseekable()
-    sink = await open_sink(file, "token", threads)  # type: ignore[arg-type]
-    await write(sink, b"a whole body")
-    assert file.data == b"a whole body"
-
-
-async def test_what_a_file_that_cannot_seek_got_cannot_be_taken_back(threads: Threads) -> None:
-    file = Unseekable()
-    sink = await open_sink(file, "token", threads)  # type: ignore[arg-type]
-    await sink.restart()
-    await sink.restart()
-    await sink.write(b"part")
-    with pytest.raises(LocalFileError, match="cannot seek"):
-        await sink.restart()
-    assert file.data == b"part"
-
-
-async def test_a_file_whose_write_fails_is_chained(threads: Threads, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with (tmp_path / "file").open("rb") as file:
-        sink = await open_sink(file, "token", threads)
-        with pytest.raises(LocalFileError, match="cannot be written") as caught:
-            await write(sink, b"x")
-        assert isinstance(caught.value.__cause__, OSError)
-
-
-@pytest.mark.parametrize("taken", [0, None])
-async def test_a_file_that_takes_nothing_is_an_error(threads: Threads, taken: int | None) -> None:
-    class Full(io.RawIOBase):
-        def write(self, data: Any) -> int | None:
-            return taken
-
-    with pytest.raises(LocalFileError, match="BlockingIOError"):
-        await write(await open_sink(Full(), "token", threads), b"x")  # type: ignore[arg-type]
-
-
-async def test_a_writer_that_says_nothing_took_everything(threads: Threads) -> None:
-    class Silent:
-        data = b""
-
-        def write(self, data: Any) -> None:
-            self.data += bytes(data)
-
-    silent = Silent()
-    await write(await open_sink(silent, "token", threads), b"abc", b"def")  # type: ignore[arg-type]
-    assert silent.data == b"abcdef"
-
-
-# --- threads ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["task.cancel", "cancel scope"])
@@ -343,53 +79,65 @@ async def test_no_more_threads_than_the_limit() -> None:
     assert most == 2
 
 
-# --- a disk that is full, and one that cannot be written to -----------------------------------------------------------
+class Disk:
+    """Calls that take, on this clock, as many seconds as `pace` says; it writes down which left the loop."""
 
-IN_A_NAMESPACE = """
-import anyio, os, sys
-from asyncpresign import LocalFileError
-from asyncpresign.transfer.files import Threads, check_destination, open_sink
-from asyncpresign.transfer.sources import open_source
+    def __init__(self) -> None:
+        self.pace = self.now = 0.0
+        self.in_loop: list[bool] = []
+        self._loop = threading.get_ident()
 
-async def main():
-    threads = Threads(2)
-    for size in (2 << 20, 40 << 10):
-        # Small pieces are written in the loop, large ones in a thread.
-        check_destination("disk/file")
-        sink = await open_sink("disk/file", "token", threads)
-        try:
-            for _ in range(100):
-                await sink.write(bytes(size))
-            await sink.commit()
-        except LocalFileError as error:
-            print(error.message)
-        sink.discard()
-        print(os.listdir("disk"))
+    def clock(self) -> float:
+        return self.now
 
-anyio.run(main)
-"""
+    def call(self, value: int) -> int:
+        self.now += self.pace
+        self.in_loop.append(threading.get_ident() == self._loop)
+        return value
+
+    async def calls(self, threads: Threads, count: int) -> list[bool]:
+        self.in_loop.clear()
+        for value in range(count):
+            assert await threads.brief(self.call, value) == value
+        return self.in_loop
 
 
-def namespaced(options: str, tmp_path: Path) -> list[str]:
-    """What `IN_A_NAMESPACE` prints where `disk` is a file system of its own, which permission bits of root do not reach."""
-    unshare = ["unshare", "--user", "--map-root-user", "--mount"]
+async def test_a_quick_disk_is_used_in_the_loop_once_it_has_shown_to_be() -> None:
+    disk = Disk()
+    assert await disk.calls(Threads(1, disk.clock), 5) == [False] * CAUTION + [True] * (5 - CAUTION)
+
+
+async def test_a_slow_disk_never_holds_the_loop() -> None:
+    disk = Disk()
+    disk.pace = 0.05
+    assert await disk.calls(Threads(1, disk.clock), 20) == [False] * 20
+
+
+async def test_a_disk_that_becomes_slow_holds_the_loop_once_and_is_trusted_later_each_time() -> None:
+    disk = Disk()
+    threads = Threads(1, disk.clock)
+    await disk.calls(threads, CAUTION)
+    caution = CAUTION
+    for _ in range(12):
+        disk.pace = 0.05
+        assert await disk.calls(threads, 3) == [True, False, False]
+        disk.pace = 0.0
+        caution = min(2 * caution, MOST_CAUTION)
+        assert await disk.calls(threads, caution + 1) == [False] * caution + [True]
+
+
+async def test_what_fails_in_the_loop_or_out_of_it_is_raised_as_it_is() -> None:
+    threads = Threads(1)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            await threads.brief(divmod, 1, 0)
+
+
+def test_files_are_read_and_written_by_position(tmp_path: Path) -> None:
+    file = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
     try:
-        subprocess.run([*unshare, "true"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no user namespaces")
-    (tmp_path / "disk").mkdir()
-    script = f'mount -t tmpfs -o {options} none disk && exec "$0" -c "$1"'
-    command = [*unshare, "sh", "-c", script, sys.executable, IN_A_NAMESPACE]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30, check=False)
-    assert run.returncode == 0, run.stderr
-    return run.stdout.splitlines()
-
-
-@posix
-@pytest.mark.integration
-@pytest.mark.parametrize(
-    ("options", "message"), [("size=1m", "No space left on device"), ("ro", "Read-only file system")], ids=["full", "read-only"]
-)
-def test_a_disk_that_cannot_take_it(options: str, message: str, tmp_path: Path) -> None:
-    assert namespaced(options, tmp_path) == [message, "[]"] * 2
+        write_at(file, 3, b"def")
+        write_at(file, 0, b"abc")
+        assert (read_at(file, 2, 2), read_at(file, 6, 1)) == (b"cd", b"")
+    finally:
+        os.close(file)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from ..errors import IntegrityError
 from ..http.transport import Answer, Request
 from .exchange import Exchange, Moved, allowed_actions
-from .files import CHUNK, Sink, check_destination, open_sink
+from .files import CHUNK
 from .items import Download
+from .sinks import Sink, check_destination, open_sink
 from .tree import destination_of
 
 
@@ -44,12 +45,11 @@ async def _receive(answer: Answer, sink: Sink, size: int | None, request: Reques
         if limit is not None and total + held > limit:
             raise IntegrityError(f"more than {limit} bytes arrived", request=str(request))
         if held >= CHUNK:
-            await sink.write(b"".join(pending))
+            await sink.write(b"".join(pending), total)
             pending.clear()
             total, held = total + held, 0
-    total += held
-    if limit is not None and total < limit:
-        raise IntegrityError(f"{total} bytes arrived instead of {limit}", request=str(request))
+    if limit is not None and total + held < limit:
+        raise IntegrityError(f"{total + held} bytes arrived instead of {limit}", request=str(request))
     if held:
-        await sink.write(b"".join(pending))
-    return total, "size" if limit is not None else None
+        await sink.write(b"".join(pending), total)
+    return total + held, "size" if limit is not None else None

@@ -1,41 +1,71 @@
-"""The local side: threads for calls that block, and where the bytes of a download go; `sources` is where uploads' come from.
+"""The local side: threads for calls that block, and calls on open files; `sources` is where the bytes of an upload come
+from, `sinks` where those of a download go.
 
-These two are the only modules that make synchronous file calls, and they make short ones: what is up to `SMALL` bytes is
-read or written at once, in the event loop, which costs less than telling a thread. Larger pieces, and files that callers
-hand in, whose calls may block, go to a bounded number of threads.
-
-A download becomes visible when it is whole: it is written to a temporary file beside its destination and renamed.
-Every failure of the local side leaves as `LocalFileError`, and takes its temporary file along.
+These three are the only modules that make synchronous file calls, and they make short ones: what is up to `SMALL` bytes is
+read or written at once, in the event loop, which costs less than telling a thread, as long as the disk is quick. Larger
+pieces, and files that callers hand in, whose calls may block, go to a bounded number of threads. Every failure of the
+local side leaves as `LocalFileError`.
 """
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import stat
+import threading
+import time
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import anyio.to_thread
 
 from ..errors import InvalidRequest, LocalFileError, Problem, describe
-from .items import Place
 
 SMALL = 64 * 1024
 CHUNK = 1024 * 1024
 
 _Result = TypeVar("_Result")
 _URL = re.compile("https?:/", re.IGNORECASE)
-BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+BINARY = getattr(os, "OBINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+# Seconds: a call that takes longer holds the loop too long; one that is shorter costs less than telling a thread.
+SLOW = 0.005
+QUICK = 0.001
+# Quick calls in threads before one in the loop is dared again: at first, and at most (it doubles at each disappointment).
+CAUTION = 1
+MOST_CAUTION = 1024
 
 
 class Threads:
     """Runs blocking calls in at most `limit` threads at once."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, clock: Callable[[], float] = time.perf_counter) -> None:
         self._limiter = anyio.CapacityLimiter(limit)
+        self._clock = clock
+        self._caution = self._wary = CAUTION
+
+    async def brief(self, call: Callable[..., _Result], *args: Any) -> _Result:
+        """A call that takes microseconds on most disks: in the loop, while this one has been quick, else in a thread."""
+        seconds = 0.0
+
+        def timed() -> _Result:
+            nonlocal seconds
+            started = self._clock()
+            try:
+                return call(*args)
+            finally:
+                seconds = self._clock() - started
+
+        if self._wary:
+            result = await self.run(timed)
+            if seconds < QUICK:
+                self._wary -= 1
+        else:
+            result = timed()
+            if seconds > SLOW:
+                self._caution = self._wary = min(2 * self._caution, MOST_CAUTION)
+        return result
 
     async def run(self, call: Callable[..., _Result], *args: Any) -> _Result:
         """Not abandoned when cancelled: the file would be closed, and its number given to another, under a running write.
@@ -76,195 +106,26 @@ def what_it_is(mode: int) -> str:
     return "a directory" if stat.S_ISDIR(mode) else "a device, pipe or socket"
 
 
-# --- destinations -----------------------------------------------------------------------------------------------------
+# Where a file cannot be read or written by position, seeking and what follows have to be one.
+_SEEKING = threading.Lock()
 
 
-class Sink(Protocol):
-    """Where an item's bytes go. Each attempt starts with `restart` and writes in order; `commit` ends the last one.
-
-    `discard`, at the very end, leaves nothing that was not committed.
-    """
-
-    async def restart(self) -> None: ...
-
-    async def write(self, data: bytes) -> None: ...
-
-    async def commit(self) -> bytes | None:
-        """Make the bytes visible. Returns them when they were kept in memory."""
-
-    def discard(self) -> None: ...
+def read_at(file: int, offset: int, length: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(file, length, offset)
+    with _SEEKING:
+        os.lseek(file, offset, os.SEEK_SET)
+        return os.read(file, length)
 
 
-class _MemorySink:
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    async def restart(self) -> None:
-        self._parts.clear()
-
-    async def write(self, data: bytes) -> None:
-        self._parts.append(data)
-
-    async def commit(self) -> bytes | None:
-        return b"".join(self._parts)
-
-    def discard(self) -> None:
-        self._parts.clear()
-
-
-class _PathSink:
-    """A temporary file beside `path`, opened by the first write, renamed to it by `commit`."""
-
-    def __init__(self, path: str, token: str, threads: Threads) -> None:
-        # Through a link, as a plain open() would: the link stays, its target is replaced.
-        self._path = os.path.realpath(path) if os.path.islink(path) else path
-        self._temporary = os.path.join(os.path.dirname(self._path), f".asyncpresign-{token}.part")
-        self._threads = threads
-        self._file: int | None = None
-        self._exists = False
-
-    async def restart(self) -> None:
-        self.discard()
-
-    async def write(self, data: bytes) -> None:
-        try:
-            file = self._open()
-            if len(data) <= SMALL:
-                _write_descriptor(file, data)
-            else:
-                await self._threads.run(_write_descriptor, file, data)
-        except OSError as error:
-            raise local_error(error, self._path) from None
-
-    async def commit(self) -> bytes | None:
-        try:
-            self._open()
-            self._close()
-            os.replace(self._temporary, self._path)
-        except OSError as error:
-            raise local_error(error, self._path) from None
-        self._exists = False
-        return None
-
-    def discard(self) -> None:
-        # What cannot be closed or unlinked any more is gone already, with its file system.
-        with suppress(OSError):
-            self._close()
-        if self._exists:
-            self._exists = False
-            with suppress(OSError):
-                os.unlink(self._temporary)
-
-    def _open(self) -> int:
-        if self._file is None:
-            self._file = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o666)
-            self._exists = True
-        return self._file
-
-    def _close(self) -> None:
-        if self._file is not None:
-            file, self._file = self._file, None
-            os.close(file)
-
-
-class _FileSink:
-    """A binary file of the caller's, from where it stands; another attempt needs it to seek back."""
-
-    def __init__(self, file: BinaryIO, start: int | None, threads: Threads) -> None:
-        self._file = file
-        self._start = start
-        self._threads = threads
-        self._written = False
-
-    async def restart(self) -> None:
-        if not self._written:
-            return
-        if self._start is None:
-            raise LocalFileError("the destination cannot seek, so what it got of a broken body cannot be taken back")
-        await self._call(self._rewind, self._start)
-        self._written = False
-
-    async def write(self, data: bytes) -> None:
-        self._written = True
-        await self._call(_write_file, self._file, data)
-
-    async def commit(self) -> bytes | None:
-        return None
-
-    def discard(self) -> None:
-        """The file is the caller's, with all that is in it."""
-
-    def _rewind(self, start: int) -> None:
-        self._file.seek(start)
-        self._file.truncate()
-
-    async def _call(self, call: Callable[..., None], *arguments: Any) -> None:
-        try:
-            await self._threads.run(call, *arguments)
-        except Exception as error:
-            raise LocalFileError(f"the destination cannot be written: {type(error).__name__}") from error
-
-
-def _write_descriptor(file: int, data: bytes) -> None:
+def write_at(file: int, offset: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(file, view) :]
-
-
-def _write_file(file: BinaryIO, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        # A buffered file writes all there is; a raw one says how much it took, None if it would have to wait.
-        written = file.write(view)
-        if written is None and not isinstance(file, io.RawIOBase):
-            return
-        if not written:
-            raise BlockingIOError("the destination takes no more")
+        if hasattr(os, "pwrite"):
+            written = os.pwrite(file, view, offset)
+        else:
+            with _SEEKING:
+                os.lseek(file, offset, os.SEEK_SET)
+                written = os.write(file, view)
         view = view[written:]
-
-
-def check_destination(destination: Place) -> None:
-    """Raises `InvalidRequest` for what no download can go to: a directory, a device, something that is not a file."""
-    if destination is None or callable(getattr(destination, "write", None)):
-        if isinstance(destination, io.TextIOBase):
-            raise InvalidRequest(Problem("destination", "a file opened in binary mode", "one opened in text mode"))
-        return
-    if not isinstance(destination, str | os.PathLike):
-        raise InvalidRequest(Problem("destination", "a path, a binary file or None", describe(destination)))
-    path = os.fspath(destination)
-    if not isinstance(path, str) or not path:
-        raise InvalidRequest(Problem("destination", "a path", describe(path)))
-    refuse_url("destination", path)
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        if path.endswith(os.sep):
-            raise InvalidRequest(Problem("destination", "the path of a file", "one that ends as a directory's does")) from None
-        folder = os.path.dirname(path)
-        if folder and not os.path.isdir(folder):
-            # Told before a byte is asked for, not after the first has come.
-            raise LocalFileError("its folder does not exist", path=path) from None
-        return
-    except OSError as error:
-        raise local_error(error, path) from None
-    except ValueError:
-        raise no_path("destination", path) from None
-    if not stat.S_ISREG(mode):
-        raise InvalidRequest(Problem("destination", "the path of a file", what_it_is(mode)))
-
-
-async def open_sink(destination: Place, token: str, threads: Threads) -> Sink:
-    """Where one item goes; `token` makes the temporary file's name its own. `destination` has been checked."""
-    if destination is None:
-        return _MemorySink()
-    if isinstance(destination, str | os.PathLike):
-        return _PathSink(os.fspath(destination), token, threads)
-    return _FileSink(destination, await threads.run(_position, destination), threads)
-
-
-def _position(file: BinaryIO) -> int | None:
-    """Where `file` stands, or None when it cannot seek."""
-    try:
-        return file.tell() if file.seekable() else None
-    except (OSError, ValueError, AttributeError):
-        return None
+        offset += written

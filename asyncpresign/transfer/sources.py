@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import os
 import stat
-import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
@@ -21,7 +20,7 @@ import anyio
 
 from ..errors import InvalidRequest, LocalFileError, Problem, describe
 from ..http.transport import RequestBody
-from .files import BINARY, CHUNK, SMALL, Threads, local_error, no_path, refuse_url, what_it_is
+from .files import BINARY, CHUNK, SMALL, Threads, local_error, no_path, read_at, refuse_url, what_it_is
 from .items import Source
 
 Seen = Callable[[bytes], None]
@@ -158,17 +157,8 @@ class _Path:
         os.close(self._file)
 
 
-# Where a file cannot be read by position, seeking and reading have to be one.
-_SEEKING = threading.Lock()
-
-
 def _read_at(file: int, offset: int, length: int, seen: Seen | None) -> bytes:
-    if hasattr(os, "pread"):
-        chunk = os.pread(file, length, offset)
-    else:
-        with _SEEKING:
-            os.lseek(file, offset, os.SEEK_SET)
-            chunk = os.read(file, length)
+    chunk = read_at(file, offset, length)
     if seen is not None:
         seen(chunk)
     return chunk

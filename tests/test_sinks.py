@@ -6,14 +6,16 @@ import io
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asyncpresign import InvalidRequest, LocalFileError
-from asyncpresign.transfer.files import CHUNK, Threads
-from asyncpresign.transfer.sinks import Sink, check_destination, open_sink
+from asyncpresign.transfer.files import CHUNK, SMALL, Threads
+from asyncpresign.transfer.sinks import Sink, check_destination, feed, open_sink, size_of
 
 from .test_files import SIZES, open_files, pattern, posix
 
@@ -116,6 +118,96 @@ async def test_permissions_are_those_of_a_new_file(threads: Threads, tmp_path: P
     finally:
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+@posix
+@pytest.mark.parametrize("size", [1, SMALL + 1])
+async def test_a_file_that_is_replaced_hands_its_permissions_on(threads: Threads, tmp_path: Path, size: int) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    before = os.umask(0o077)
+    try:
+        sink = await path_sink(path, threads)
+        await sink.write(bytes(size), 0)
+        parts = [name for name in os.listdir(tmp_path) if name != "file"]
+        assert {(tmp_path / name).stat().st_mode & 0o777 for name in parts} <= {0o600}
+        sink.discard()
+        path.chmod(0o664)
+        await write(await path_sink(path, threads), bytes(size))
+    finally:
+        os.umask(before)
+    assert (path.stat().st_mode & 0o777, path.stat().st_size) == (0o664, size)
+
+
+@posix
+async def test_pieces_in_any_order_and_read_again(threads: Threads, tmp_path: Path) -> None:
+    data = pattern(3 * CHUNK)
+    sink = await path_sink(tmp_path / "file", threads)
+    assert sink.anywhere
+    for start in (2 * CHUNK, 0, CHUNK + 5, CHUNK):
+        size = 5 if start == CHUNK else CHUNK - 5 if start == CHUNK + 5 else CHUNK
+        await sink.write(data[start : start + size], start)
+    again: list[bytes] = []
+    await sink.replay(again.append, 7, 2 * CHUNK)
+    await sink.commit()
+    assert b"".join(again) == data[7 : 2 * CHUNK + 7]
+    assert (tmp_path / "file").read_bytes() == data
+
+
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize("size", [0, 5, SMALL + 1])
+async def test_what_must_be_new_replaces_nothing(threads: Threads, tmp_path: Path, size: int, durable: bool) -> None:
+    path = tmp_path / "file"
+    for _ in range(2):
+        sink = await open_sink(path, "token", threads, exclusive=True, durable=durable)
+        await sink.write(pattern(size), 0)
+        if path.exists():
+            path.write_bytes(b"mine")
+            with pytest.raises(LocalFileError, match="exists"):
+                await sink.commit()
+        else:
+            await sink.commit()
+            assert path.read_bytes() == pattern(size)
+        sink.discard()
+    assert (os.listdir(tmp_path), path.read_bytes()) == (["file"], b"mine")
+
+
+@posix
+async def test_a_durable_file_is_on_the_disk_before_it_is_seen(
+    threads: Threads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+
+    def noted(name: str, call: Any) -> Any:
+        def note(*arguments: Any) -> None:
+            log.append(name)
+            call(*arguments)
+
+        return note
+
+    for name in ("fsync", "replace"):
+        monkeypatch.setattr(os, name, noted(name, getattr(os, name)))
+    await write(await open_sink(tmp_path / "file", "token", threads, durable=True), b"abc")
+    assert log == ["fsync", "replace", "fsync"]
+
+
+@posix
+async def test_a_slow_disk_never_holds_the_loop(threads: Threads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every write takes 50 ms: none is made in the loop's thread, small or large."""
+    loop, held = threading.get_ident(), []
+    write_at = os.pwrite
+
+    def slow(file: int, data: Any, offset: int) -> int:
+        held.append(threading.get_ident() == loop)
+        time.sleep(0.05)
+        return write_at(file, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", slow)
+    for size in (1, SMALL, SMALL + 1):
+        await write(await path_sink(tmp_path / f"{size}", threads), pattern(size))
+        assert (tmp_path / f"{size}").read_bytes() == pattern(size)
+    assert held == [False] * 3
 
 
 @pytest.mark.parametrize("destination", [5, b"/tmp/x", object(), [], ""], ids=repr)
@@ -324,3 +416,20 @@ def namespaced(options: str, tmp_path: Path) -> list[str]:
 )
 def test_a_disk_that_cannot_take_it(options: str, message: str, tmp_path: Path) -> None:
     assert namespaced(options, tmp_path) == [message, "[]"] * 2
+
+
+# --- files that are there ---------------------------------------------------------------------------------------------
+
+
+async def test_what_is_there_is_measured_and_read(threads: Threads, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    assert size_of(path) is None
+    data = pattern(2 * CHUNK + 1)
+    path.write_bytes(data)
+    read: list[bytes] = []
+    await feed(path, read.append, threads)
+    assert (size_of(path), b"".join(read)) == (len(data), data)
+    with pytest.raises(LocalFileError):
+        await feed(tmp_path / "missing", read.append, threads)
+    with pytest.raises(LocalFileError):
+        size_of(path / "deeper")

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .transfer.items import TransferResult as TransferResult
     from .transfer.items import Upload as Upload
     from .transfer.paths import Directory as Directory
+    from .transfer.policy import Limits as Limits
     from .transfer.policy import RetryPolicy as RetryPolicy
     from .transfer.report import TransferReport as TransferReport
     from .transfer.transfer import Transfer as Transfer
@@ -71,7 +72,7 @@ _MODULES = {
     "signers.presigner": "Presigner",
     "transfer.items": "Download FormUpload TransferResult Upload",
     "transfer.paths": "Directory",
-    "transfer.policy": "RetryPolicy",
+    "transfer.policy": "Limits RetryPolicy",
     "transfer.report": "TransferReport",
     "transfer.transfer": "Transfer",
 }

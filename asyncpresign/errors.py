@@ -117,7 +117,8 @@ class NetworkError(TransferError):
 class ResponseError(TransferError):
     """A complete answer that is not a success. `code` and `request_id` are S3's own, empty where it gave none.
 
-    `retry_after` is how many seconds the server asked to be left alone, if it did.
+    `retry_after` is how many seconds the server asked to be left alone, `clock_offset` its `Date` minus this machine's
+    clock; None where it did not say.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class ResponseError(TransferError):
         code: str = "",
         request_id: str = "",
         retry_after: float | None = None,
+        clock_offset: timedelta | None = None,
         request: str = "",
         attempts: int = 1,
     ) -> None:
@@ -136,6 +138,7 @@ class ResponseError(TransferError):
         self.code = code
         self.request_id = request_id
         self.retry_after = retry_after
+        self.clock_offset = clock_offset
 
 
 class AccessDenied(ResponseError):
@@ -143,7 +146,7 @@ class AccessDenied(ResponseError):
 
 
 class URLExpired(ResponseError):
-    """The presigned URL or form is past its end."""
+    """The presigned URL or form is past its end; `status` is 0 when that was known before it was sent."""
 
 
 class SignatureMismatch(ResponseError):

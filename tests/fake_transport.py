@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from asyncpresign import Credentials, NetworkError, OfflineSigner
 from asyncpresign.http.transport import Answer, Request
-from asyncpresign.transfer.exchange import Edge
+from asyncpresign.transfer.edge import Edge
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -106,19 +106,21 @@ class FakeTransport:
 
 @dataclass
 class World:
-    """The `Edge` of a test: a fixed time, chances of one half, numbered names, and sleeps that are only written down."""
+    """The `Edge` of a test: a fixed time, chances of one half, numbered names, seconds that pass only by being slept or, by
+    `step`, asked for, and sleeps that are only written down."""
 
     sleeps: list[float] = field(default_factory=list)
     names: int = 0
-    ticks: int = 0
+    ticks: float = 0.0
+    step: float = 1.0
     chance: float = 0.5
 
     def edge(self) -> Edge:
         return Edge(now=lambda: NOW, monotonic=self._tick, random=lambda: self.chance, token=self._name, sleep=self._sleep)
 
     def _tick(self) -> float:
-        self.ticks += 1
-        return float(self.ticks)
+        self.ticks += self.step
+        return self.ticks + sum(self.sleeps)
 
     def _name(self) -> str:
         self.names += 1

@@ -24,6 +24,7 @@ NAMES = [
     "IntegrityError",
     "InvalidRequest",
     "JournalError",
+    "Limits",
     "LocalFileError",
     "MissingExtra",
     "NetworkError",

@@ -161,7 +161,7 @@ def live_signatures(line: str) -> list[str]:
 async def test_send_and_its_errors(tmp_path: Path) -> None:
     async with FaultServer(otherwise=REPLIES["signature"]) as server:
         request = PresignedRequest("GET", f"{server.origin}/bucket/key?{QUERY}", {"x-secret": TOKEN}, END)
-        async with Transfer() as moving:
+        async with Transfer(edge=World().edge()) as moving:
             response = await moving.send(request, raise_for_status=False)
             assert_clean(repr(response) + repr(request), SECRETS)
             for call in (moving.send(request), moving.send(request, max_body=3), moving.send(request.url)):  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from asyncpresign import (
     Download,
     FormUpload,
     InvalidRequest,
+    Limits,
     LocalFileError,
     MissingExtra,
     OfflineSigner,
@@ -97,6 +98,7 @@ async def signing_in_a_loop(credentials: Credentials) -> None:
 
 async def transferring(signer: Signer, request: PresignedRequest, post: PresignedPost, items: AsyncIterator[Download]) -> None:
     destination = S3Object("bucket", "key")
+    Transfer(signer, limits=Limits(concurrency=8, per_host=4, bytes_per_second=1e6, requests_per_second=100, memory=1 << 20))
     async with Transfer(signer, concurrency=64, retry=RetryPolicy(attempts=3)) as transfer:
         assert_type(transfer, Transfer)
         assert_type(await transfer.download(request, Path("file")), TransferResult)

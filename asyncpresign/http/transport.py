@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -27,12 +28,16 @@ class RequestBody(Protocol):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Request:
-    """What goes on the wire. `url` is sent byte for byte; `headers` are all there are but `Host` and `Content-Length`."""
+    """What goes on the wire. `url` is sent byte for byte; `headers` are all there are but `Host` and `Content-Length`.
+
+    `expires_at` is when the signature ends, where that is known; a transport does not look at it.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str]
     body: RequestBody | None = None
+    expires_at: datetime | None = None
 
     def __str__(self) -> str:
         """Method and address, without the query, which holds the signature."""

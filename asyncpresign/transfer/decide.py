@@ -1,16 +1,15 @@
 """What an answer means and what to do about a failure: tables and pure functions.
 
-An error is looked up by S3's code, then by its wording, then by its status. `CODES`, `_WORDINGS` and `STATUSES` are
+An error is looked up by its wording, then by S3's code, then by its status. `WORDINGS`, `CODES` and `STATUSES` are
 all there is to know; a server with words of its own is a further row.
 https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
@@ -38,6 +37,7 @@ class Action(StrEnum):
     """What cures a failure."""
 
     RETRY = "retry"
+    RESUME = "resume"
     SLOW_DOWN = "slow down"
     RESIGN = "re-sign"
     REFRESH = "refresh credentials"
@@ -47,6 +47,11 @@ class Action(StrEnum):
 
 # Cures that either help at once or never: each is tried once an item.
 ONCE = frozenset({Action.RESIGN, Action.REFRESH, Action.CORRECT_CLOCK})
+# What is told to the signer, when it is `Adjustable`.
+ADJUSTING = frozenset({Action.REFRESH, Action.CORRECT_CLOCK})
+
+# A URL that is refused as expired by a server whose clock is further off than this was not signed too early.
+SKEW = timedelta(seconds=60)
 
 Row = tuple[Action, type[ResponseError]]
 
@@ -59,9 +64,13 @@ CODES: Mapping[str, Row] = {
     "Busy": (Action.SLOW_DOWN, SlowDown),
     "ConditionalRequestConflict": (Action.RETRY, Conflict),
     "ExpiredPresignRequest": (Action.RESIGN, URLExpired),
+    "ExpiredRequest": (Action.RESIGN, URLExpired),
     "ExpiredToken": (Action.REFRESH, URLExpired),
     "IncompleteBody": (Action.RETRY, ResponseError),
     "InternalError": (Action.RETRY, ServerError),
+    "InvalidAccessKeyId": (Action.REFRESH, AccessDenied),
+    "InvalidToken": (Action.REFRESH, AccessDenied),
+    "InvalidTokenId": (Action.REFRESH, AccessDenied),
     "NoSuchBucket": (Action.FAIL, NotFound),
     "NoSuchKey": (Action.FAIL, NotFound),
     "NoSuchUpload": (Action.FAIL, NotFound),
@@ -83,12 +92,15 @@ CODES: Mapping[str, Row] = {
     "TooManyRequests": (Action.SLOW_DOWN, SlowDown),
 }
 
-_EXPIRED: Row = (Action.RESIGN, URLExpired)
-
-# What servers say under a code that says less: AWS and MinIO use AccessDenied for a URL and a form past their end.
-_WORDINGS: tuple[tuple[re.Pattern[str], Row], ...] = (
-    (re.compile(r"request has expired|policy expired|request expired|url.{0,20}expired", re.IGNORECASE), _EXPIRED),
-)
+# What servers say under a code that says less, in any case of letters: for a URL or a form past its end AccessDenied, with
+# AWS's and MinIO's words or with Ceph's; for one whose time has not come MinIO's.
+WORDINGS: Mapping[str, Row] = {
+    "request has expired": (Action.RESIGN, URLExpired),
+    "request expired": (Action.RESIGN, URLExpired),
+    "policy expired": (Action.RESIGN, URLExpired),
+    "url has expired": (Action.RESIGN, URLExpired),
+    "request is not valid yet": (Action.CORRECT_CLOCK, AccessDenied),
+}
 
 STATUSES: Mapping[int, Row] = {
     304: (Action.FAIL, PreconditionFailed),
@@ -107,8 +119,9 @@ STATUSES: Mapping[int, Row] = {
 
 
 def _row(status: int, code: str, message: str) -> Row:
-    for pattern, row in _WORDINGS:
-        if pattern.search(message):
+    said = message.lower()
+    for words, row in WORDINGS.items():
+        if words in said:
             return row
     if code in CODES:
         return CODES[code]
@@ -136,16 +149,18 @@ def response_error(
         code=document.code,
         request_id=request_id,
         retry_after=retry_after(headers, now),
+        clock_offset=None if (date := _moment(headers.get("date", ""))) is None else date - now,
         request=request,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`action`, after waiting `delay` seconds."""
+    """`action`, after waiting `delay` seconds; then go on at byte `at`."""
 
     action: Action
     delay: float = 0.0
+    at: int = 0
 
 
 def decide(
@@ -156,23 +171,45 @@ def decide(
     allowed: Collection[Action],
     tried: Collection[Action],
     jitter: float,
+    held: int = 0,
 ) -> Decision:
     """What to do after attempt number `attempt` (from 1) ended in `error`.
 
     `allowed` are the actions that this item's source and signer permit (a static URL cannot be signed again, a stream
-    cannot be sent again), `tried` those already taken for it, `jitter` is random in 0..1.
+    cannot be sent again), `tried` those already taken for it, `jitter` is random in 0..1. `held` is how many bytes from the
+    start are safe; what has arrived wrong is not.
     """
-    action = _action(error)
+    action = _cure(error, allowed, tried)
     spent = action in ONCE and action in tried
-    if action not in allowed or spent or attempt >= policy.attempts:
+    if action is Action.FAIL or action not in allowed or spent or attempt >= policy.attempts:
         return Decision(Action.FAIL)
+    at = 0 if isinstance(error, IntegrityError) or Action.RESUME not in allowed else held
     if action in ONCE:
-        return Decision(action)
+        return Decision(action, at=at)
+    if action is Action.RETRY and at:
+        action = Action.RESUME
     asked = error.retry_after if isinstance(error, ResponseError) else None
-    return Decision(action, max(policy.backoff(attempt, jitter), min(asked or 0.0, policy.cap)))
+    return Decision(action, max(policy.backoff(attempt, jitter), min(asked or 0.0, policy.cap)), at)
 
 
-def _action(error: TransferError) -> Action:
+def _cure(error: TransferError, allowed: Collection[Action], tried: Collection[Action]) -> Action:
+    """The action, or the one to take in its stead for this item."""
+    action = meaning(error)
+    match action, error:
+        case Action.RESIGN, ResponseError(clock_offset=timedelta() as offset) if abs(offset) > SKEW:
+            # Signed afresh by the same wrong clock, it would be as old.
+            return Action.CORRECT_CLOCK if Action.CORRECT_CLOCK in allowed and Action.CORRECT_CLOCK not in tried else action
+        case Action.CORRECT_CLOCK, ResponseError(clock_offset=None):
+            return Action.FAIL
+        case Action.REFRESH, _ if Action.REFRESH not in allowed:
+            # A signer that renews its credentials by itself may have done so; some servers say it of a URL.
+            return Action.RESIGN
+        case _:
+            return action
+
+
+def meaning(error: TransferError) -> Action:
+    """What would cure `error`, whatever the item permits."""
     match error:
         case ResponseError():
             return _row(error.status, error.code, error.message)[0]
@@ -192,8 +229,13 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return float(value)
+    moment = _moment(value)
+    return None if moment is None else max(0.0, (moment - now).total_seconds())
+
+
+def _moment(value: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(value)
     except ValueError:
         return None
-    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds())
+    return moment.replace(tzinfo=moment.tzinfo or UTC)

@@ -9,7 +9,7 @@ from ..errors import InvalidRequest, Problem, describe
 from ..http.transport import Request, Response
 from ..models import PresignedRequest
 from .downloads import download
-from .exchange import Exchange, allowed_actions, read_answer
+from .exchange import Exchange, read_answer
 from .items import Download, FormUpload, Item, Source, Status, TransferResult, Upload
 from .sources import open_source, size_problems
 from .uploads import upload, upload_form
@@ -45,14 +45,14 @@ async def send(
 ) -> Response:
     """See `Transfer.send`."""
     source = await open_source(body, None, exchange.threads) if body is not None else None
-    wire = Request(request.method, request.url, request.headers, source)
+    sign = exchange.keeping(Request(request.method, request.url, request.headers, source, request.expires_at))
 
-    async def attempt() -> Response:
-        async with exchange.answer(wire, any_status=not raise_for_status) as answer:
-            return Response(answer.status, answer.headers, await read_answer(answer, max_body, wire))
+    async def attempt(_: int) -> Response:
+        async with exchange.answer(sign, any_status=not raise_for_status) as answer:
+            return Response(answer.status, answer.headers, await read_answer(answer, max_body))
 
     try:
-        response, _ = await exchange.persist(attempt, allowed_actions(None, source))
+        response, _ = await exchange.persist(attempt, exchange.allowed(None, source))
     finally:
         if source is not None:
             source.close()

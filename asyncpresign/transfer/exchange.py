@@ -6,30 +6,45 @@ sleep come in as `Edge`.
 
 from __future__ import annotations
 
-import random
-import secrets
-import time
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-import anyio
-
 from .._s3.documents import parse_error
-from ..errors import InvalidRequest, PresignError, Problem, ResponseError, TransferError, describe
+from ..errors import (
+    InvalidRequest,
+    Problem,
+    ResponseError,
+    TransferError,
+    URLExpired,
+    describe,
+)
 from ..http.transport import Answer, Request, Transport
 from ..models import PresignedRequest, S3Object
 from ..signers.base import Signer
-from .decide import Action, decide, response_error
+from .adjust import Adjustments, by_signer
+from .decide import ADJUSTING, Action, decide, meaning, response_error
+from .edge import Edge
 from .files import Threads
+from .gates import Gates, Lane, Memory, Pass
+from .meter import Meter, MeteredAnswer, MeteredBody
 from .plan import Sizes
-from .policy import RetryBudget, RetryPolicy
+from .policy import Limits, RetryBudget, RetryPolicy
 from .sources import OpenSource
 
 # How much of an answer that is not an object is read: S3's documents about one object are a few hundred bytes.
 DOCUMENT = 64 * 1024
+# What ends sooner is signed again before it is sent, if it can be.
+FRESH = timedelta(seconds=5)
+_DATE = re.compile(r"[?&]X-Amz-Date=(\d{8}T\d{6}Z)(?:&|$)", re.IGNORECASE)
+_LIFE = re.compile(r"[?&]X-Amz-Expires=(\d{1,7})(?:&|$)", re.IGNORECASE)
+
+_SENDING = frozenset({Action.RETRY, Action.RESUME, Action.SLOW_DOWN})
+_SIGNING = _SENDING | {Action.RESIGN}
+
 # S3 answers a form with 303 when it has a success_action_redirect; the object is stored by then.
 _SEE_OTHER = 303
 
@@ -37,19 +52,8 @@ _Result = TypeVar("_Result")
 Sign = Callable[[], Awaitable[Request]]
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """What a transfer asks of the world besides bytes: a time of day, seconds, chance, names and patience."""
-
-    now: Callable[[], datetime] = _now
-    monotonic: Callable[[], float] = time.monotonic
-    random: Callable[[], float] = random.random
-    token: Callable[[], str] = lambda: secrets.token_hex(12)
-    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+def _nothing() -> int:
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +66,17 @@ class Moved:
 
 
 class Exchange:
-    """Sends over `transport`, signing with `signer`, under one retry policy and budget; files are read in `threads`."""
+    """Sends over `transport`, signing with `signer`, within one policy, budget and set of limits; files are read in `threads`.
+
+    Inside of `answer` nobody may open another one, or take memory: who holds a slot must not wait for one.
+    """
 
     def __init__(
         self,
         transport: Transport,
         signer: Signer | None,
         policy: RetryPolicy,
+        limits: Limits,
         threads: Threads,
         edge: Edge,
         sizes: Sizes = Sizes(),  # noqa: B008 (frozen)
@@ -77,6 +85,11 @@ class Exchange:
         self._signer = signer
         self._policy = policy
         self._budget = RetryBudget(policy)
+        self._adjustments = Adjustments(signer)
+        self._gates = Gates(limits, policy.cap, edge)
+        self._bytes = Meter(limits.bytes_per_second, edge) if limits.bytes_per_second is not None else None
+        self.limits = limits
+        self.memory = Memory(limits.memory)
         self.threads = threads
         self.edge = edge
         self.sizes = sizes
@@ -98,99 +111,157 @@ class Exchange:
 
             async def sign() -> Request:
                 signed = await by_signer(signer.presign(operation, named))
-                return Request(signed.method, signed.url, signed.headers)
+                return Request(signed.method, signed.url, signed.headers, None, signed.expires_at)
 
             return sign
         if params is not None:
             raise InvalidRequest(Problem("params", f"no params beside a {argument} that is signed already", describe(params)))
-        fixed = _fixed_request(place, argument, method)
+        return self.keeping(_fixed_request(place, argument, method))
+
+    def keeping(self, request: Request) -> Sign:
+        """A function that returns `request`, signed already, for as long as it may be sent; then it raises `URLExpired`."""
 
         async def keep() -> Request:
-            return fixed
+            self.check_life(request.expires_at, request)
+            return request
 
         return keep
+
+    def check_life(self, expires_at: datetime | None, request: Request | str) -> None:
+        """Raises `URLExpired` for what is signed already and past its end: no server need be asked."""
+        if expires_at is not None and expires_at <= (now := self._now()):
+            ended = f"signed until {expires_at:%Y-%m-%d %H:%M:%S}Z, and it is {now:%Y-%m-%d %H:%M:%S}Z"
+            raise URLExpired(f"{ended}: have it signed anew, or give an S3Object and a signer", request=str(request))
 
     def require_signer(self, argument: str) -> Signer:
         if self._signer is None:
             raise InvalidRequest(Problem(argument, "something signed, or a Transfer(signer) that signs it", "an S3Object"))
         return self._signer
 
+    def allowed(self, place: object, source: OpenSource | None) -> frozenset[Action]:
+        """What may be done again: nothing with a source that can be read once; signing only what is not signed already."""
+        if source is not None and not source.repeatable:
+            return frozenset()
+        if not isinstance(place, S3Object):
+            return _SENDING
+        return _SIGNING | ADJUSTING if self._adjustments.possible else _SIGNING
+
+    def _now(self) -> datetime:
+        return self.edge.now() + self._adjustments.clock_offset
+
     # --- one exchange -------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def answer(self, request: Request, any_status: bool = False) -> AsyncIterator[Answer]:
-        """The answer, which is a success unless `any_status`; raises the `ResponseError` that any other stands for."""
-        async with self._transport.send(request) as answer:
-            success = 200 <= answer.status < 300 or (answer.status == _SEE_OTHER and request.method == "POST")
-            if not success and not any_status:
-                raise await self._refusal(answer, request)
-            yield answer
+    async def answer(self, sign: Sign, lane: Lane | None = Lane.DATA, any_status: bool = False) -> AsyncIterator[Answer]:
+        """The answer to what `sign` signs, sent when there is a slot for it in `lane`; without a lane it counts nowhere.
 
-    async def _refusal(self, answer: Answer, request: Request) -> ResponseError:
+        It is a success unless `any_status`; any other raises the `ResponseError` that it stands for. What has been signed
+        before a wait that used up its life is signed again.
+        """
+        request = await sign()
+        passed = self._gates.ask(request.url, lane)
         try:
-            document = parse_error(await read_answer(answer, DOCUMENT, request))
-        except TransferError:
+            if not self._gates.enter_nowait(passed):
+                await self._gates.enter(passed)
+                if request.expires_at is not None and request.expires_at - self._now() < FRESH:
+                    request = await sign()
+            async with self._transport.send(self._metered(request)) as answer:
+                error = await self._refusal(answer, request, any_status)
+                if error is not None and not any_status:
+                    raise error
+                yield answer if self._bytes is None else MeteredAnswer(answer, self._bytes)
+            self._learn(passed, error)
+        except TransferError as failure:
+            failure.request = failure.request or str(request)
+            self._learn(passed, failure)
+            raise
+        finally:
+            self._gates.leave(passed)
+
+    def _learn(self, passed: Pass, error: TransferError | None) -> None:
+        """How the host fares."""
+        if error is None:
+            self._gates.succeeded(passed)
+        elif isinstance(error, ResponseError) and meaning(error) is Action.SLOW_DOWN:
+            self._gates.slowed(passed, error.retry_after)
+
+    async def _refusal(self, answer: Answer, request: Request, unread: bool) -> ResponseError | None:
+        """The error that the answer stands for, if any; without the explanation in its body if that is to be left `unread`."""
+        if 200 <= answer.status < 300 or (answer.status == _SEE_OTHER and request.method == "POST"):
+            return None
+        document = None
+        if not unread:
             # The status says enough when its explanation did not arrive.
-            document = None
+            with suppress(TransferError):
+                document = parse_error(await read_answer(answer, DOCUMENT))
         return response_error(answer.status, answer.headers, document, now=self.edge.now(), request=str(request))
 
-    async def persist(self, attempt: Callable[[], Awaitable[_Result]], allowed: frozenset[Action]) -> tuple[_Result, int]:
-        """Try until it succeeds or `decide` says that it will not. Returns the result and the number of attempts."""
+    def _metered(self, request: Request) -> Request:
+        if self._bytes is None or request.body is None:
+            return request
+        return replace(request, body=MeteredBody(request.body, self._bytes))
+
+    async def persist(
+        self, attempt: Callable[[int], Awaitable[_Result]], allowed: frozenset[Action], held: Callable[[], int] = _nothing
+    ) -> tuple[_Result, int]:
+        """Try until it succeeds or `decide` says that it will not. Returns the result and the number of attempts.
+
+        `attempt` is told at which byte to go on; `held` says how many are safe when one has failed.
+        """
         tried: set[Action] = set()
-        number = 0
+        number = at = 0
         while True:
             number += 1
+            known = self._adjustments.made
             try:
-                result = await attempt()
+                result = await attempt(at)
             except TransferError as error:
                 error.attempts = number
-                decision = decide(error, number, self._policy, allowed=allowed, tried=tried, jitter=self.edge.random())
+                jitter = self.edge.random()
+                decision = decide(error, number, self._policy, allowed=allowed, tried=tried, jitter=jitter, held=held())
                 if decision.action is Action.FAIL or not self._budget.take():
                     raise
                 tried.add(decision.action)
+                offset = error.clock_offset if isinstance(error, ResponseError) else None
             else:
                 self._budget.give()
                 return result, number
+            if decision.action in ADJUSTING:
+                await self._adjustments.make(decision.action, known, offset)
             await self.edge.sleep(decision.delay)
-
-
-async def by_signer(signing: Awaitable[_Result]) -> _Result:
-    """What the signer made. A signer may be anybody's: what it raises fails this item and no other."""
-    try:
-        return await signing
-    except PresignError:
-        raise
-    except Exception as error:
-        raise TransferError(f"the signer raised {type(error).__name__}") from error
-
-
-def allowed_actions(place: object, source: OpenSource | None) -> frozenset[Action]:
-    """What may be done again: nothing with a source that can be read once; signing only what is not signed already."""
-    if source is not None and not source.repeatable:
-        return frozenset()
-    signed_here = {Action.RESIGN} if isinstance(place, S3Object) else set()
-    return frozenset({Action.RETRY, Action.SLOW_DOWN, *signed_here})
+            at = decision.at
 
 
 def _fixed_request(place: object, argument: str, method: str) -> Request:
     match place:
         case PresignedRequest() if place.method == method:
-            return Request(place.method, place.url, place.headers)
+            return Request(place.method, place.url, place.headers, None, place.expires_at)
         case PresignedRequest():
             raise InvalidRequest(Problem(argument, f"a request signed for {method}", f"one signed for {place.method}"))
         case str() if place.startswith(("https://", "http://")):
-            return Request(method, place, {})
+            return Request(method, place, {}, None, _end(place))
         case _:
             hint = "S3Object.parse(...) names an object" if isinstance(place, str) and place.startswith("s3://") else ""
             raise InvalidRequest(Problem(argument, "a PresignedRequest, an http(s) URL or an S3Object", describe(place), hint))
 
 
-async def read_answer(answer: Answer, limit: int, request: Request) -> bytes:
+def _end(url: str) -> datetime | None:
+    """When a presigned URL ends, by its own words; None when it does not say."""
+    date, life = _DATE.search(url), _LIFE.search(url)
+    if date is None or life is None:
+        return None
+    try:
+        return datetime.strptime(date[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) + timedelta(seconds=int(life[1]))
+    except (ValueError, OverflowError):
+        return None
+
+
+async def read_answer(answer: Answer, limit: int) -> bytes:
     parts: list[bytes] = []
     left = limit
     async for chunk in answer.chunks():
         left -= len(chunk)
         if left < 0:
-            raise TransferError(f"the answer is larger than {limit} bytes", request=str(request))
+            raise TransferError(f"the answer is larger than {limit} bytes")
         parts.append(chunk)
     return b"".join(parts)

@@ -26,18 +26,18 @@ from ..http.aiohttp_transport import AiohttpTransport
 from ..http.transport import Response, Transport
 from ..models import PresignedPost, PresignedRequest, S3Object
 from ..signers.base import Signer
+from .edge import Edge
 from .engine import perform, send
-from .exchange import Edge, Exchange
+from .exchange import Exchange
 from .files import Threads
 from .items import Destination, Download, FormUpload, Item, Source, Status, TransferResult, Upload
 from .plan import MULTIPART_THRESHOLD, Sizes
-from .policy import RetryPolicy
+from .policy import Limits, RetryPolicy
 from .report import TransferReport
 
 if TYPE_CHECKING:
     import aiohttp
 
-CONCURRENCY = 64
 # Threads that read and write large pieces; more would only queue at the disk.
 THREADS = 4
 MAX_BODY = 8 * 1024 * 1024
@@ -104,8 +104,9 @@ class _Results:
 
 
 class Transfer:
-    """Moves bytes with presigned requests, at most `concurrency` items at once. Used as an async context manager.
+    """Moves bytes with presigned requests, within `limits`. Used as an async context manager.
 
+    `concurrency` is the shorthand of `limits=Limits(concurrency=...)`: so many requests at once, and so many items.
     `signer` signs `S3Object`s just before they are sent; without one, everything given must be signed already. An object of
     `multipart_threshold` bytes or more moves in parts of `part_size` bytes (8 MiB, or as many more as S3's 10,000 parts ask
     for), which are sent and fetched side by side, each tried again on its own. `session`
@@ -121,6 +122,7 @@ class Transfer:
         signer: Signer | None = None,
         *,
         concurrency: int | None = None,
+        limits: Limits | None = None,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 (frozen)
         part_size: int | None = None,
         multipart_threshold: int = MULTIPART_THRESHOLD,
@@ -134,6 +136,10 @@ class Transfer:
         problems = []
         if concurrency is not None and (not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1):
             problems.append(Problem("concurrency", "an int of at least 1", describe(concurrency)))
+        if limits is not None and not isinstance(limits, Limits):
+            problems.append(Problem("limits", "Limits", describe(limits)))
+        if limits is not None and concurrency is not None:
+            problems.append(Problem("concurrency", "nothing beside limits=, which has it: Limits(concurrency=...)", "a value"))
         if signer is not None and not isinstance(signer, Signer):
             problems.append(Problem("signer", "a Signer, such as OfflineSigner", describe(signer)))
         if not isinstance(retry, RetryPolicy):
@@ -145,7 +151,7 @@ class Transfer:
         if problems:
             raise InvalidRequest(*problems)
         self._signer = signer
-        self._concurrency = concurrency or CONCURRENCY
+        self._limits = limits or (Limits() if concurrency is None else Limits(concurrency=concurrency))
         self._retry = retry
         self._http: dict[str, Any] = {"session": session, "ssl": ssl, "proxy": proxy, "trust_env": trust_env}
         self._given_transport = transport
@@ -156,8 +162,11 @@ class Transfer:
         if self._transport is not None:
             raise InvalidRequest(Problem("transfer", "a Transfer that is not in use", "one entered before"))
         self._transport = self._given_transport or AiohttpTransport(**self._http)
-        self._exchange = Exchange(self._transport, self._signer, self._retry, Threads(THREADS), self._edge, self._sizes)
-        self._slots = anyio.Semaphore(self._concurrency, fast_acquire=True)
+        self._exchange = Exchange(
+            self._transport, self._signer, self._retry, self._limits, Threads(THREADS), self._edge, self._sizes
+        )
+        # Of items; those of requests are the exchange's, which a part of an item can have without waiting for its own item.
+        self._slots = anyio.Semaphore(self._limits.concurrency, fast_acquire=True)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -257,7 +266,7 @@ class Transfer:
         """
         self._check_entered()
         queue = _Queue(items)
-        sender, receiver = anyio.create_memory_object_stream[TransferResult](self._concurrency)
+        sender, receiver = anyio.create_memory_object_stream[TransferResult](self._limits.concurrency)
         failure: BaseException | None = None
         with sender, receiver:
             async with anyio.create_task_group() as tasks:
@@ -288,7 +297,7 @@ class Transfer:
         """All of `queue`; the results end when the last worker has."""
         with sender:
             async with anyio.create_task_group() as workers:
-                for _ in range(self._concurrency):
+                for _ in range(self._limits.concurrency):
                     workers.start_soon(self._work, queue, sender)
 
     async def _work(self, queue: _Queue, sender: MemoryObjectSendStream[TransferResult]) -> None:

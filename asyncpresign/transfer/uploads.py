@@ -9,7 +9,8 @@ from .._s3.operations import text_problem
 from ..errors import InvalidRequest, Problem, describe
 from ..http.transport import Request, RequestBody
 from ..models import PresignedPost, S3Object
-from .exchange import DOCUMENT, Exchange, Moved, allowed_actions, by_signer, read_answer
+from .adjust import by_signer
+from .exchange import DOCUMENT, Exchange, Moved, Sign, read_answer
 from .form import form_body, form_content_type
 from .items import FormUpload, Upload
 from .sources import OpenSource, open_source
@@ -22,12 +23,12 @@ async def upload(exchange: Exchange, item: Upload) -> tuple[Moved, int]:
     sign = exchange.signing(item.destination, "destination", "put_object", "PUT", item.params)
     source = await open_source(item.source, item.size, exchange.threads)
 
-    async def attempt() -> Moved:
+    async def with_body() -> Request:
         request = await sign()
-        return await _deliver(exchange, Request(request.method, request.url, request.headers, source), source)
+        return Request(request.method, request.url, request.headers, source, request.expires_at)
 
     try:
-        return await exchange.persist(attempt, allowed_actions(item.destination, source))
+        return await exchange.persist(_delivery(exchange, with_body, source), exchange.allowed(item.destination, source))
     finally:
         source.close()
 
@@ -38,7 +39,7 @@ async def upload_form(exchange: Exchange, item: FormUpload) -> tuple[Moved, int]
         filename, content_type = _file_part(item, source)
         sign = _form_signing(exchange, item, content_type)
 
-        async def attempt() -> Moved:
+        async def with_file() -> Request:
             post = await sign()
             boundary = f"asyncpresign-{exchange.edge.token()}"
             form = form_body(
@@ -49,18 +50,21 @@ async def upload_form(exchange: Exchange, item: FormUpload) -> tuple[Moved, int]
                 boundary=boundary,
             )
             headers = {"Content-Type": form_content_type(boundary)}
-            return await _deliver(exchange, Request("POST", post.url, headers, form), source)
+            return Request("POST", post.url, headers, form, post.expires_at)
 
-        return await exchange.persist(attempt, allowed_actions(item.destination, source))
+        return await exchange.persist(_delivery(exchange, with_file, source), exchange.allowed(item.destination, source))
     finally:
         source.close()
 
 
-async def _deliver(exchange: Exchange, request: Request, source: RequestBody) -> Moved:
-    async with exchange.answer(request) as answer:
-        await read_answer(answer, DOCUMENT, request)
-    # S3 compares what arrives with Content-Length before it stores anything.
-    return Moved(source.size, "size")
+def _delivery(exchange: Exchange, sign: Sign, source: RequestBody) -> Callable[[int], Awaitable[Moved]]:
+    async def attempt(_: int) -> Moved:
+        async with exchange.answer(sign) as answer:
+            await read_answer(answer, DOCUMENT)
+        # S3 compares what arrives with Content-Length before it stores anything.
+        return Moved(source.size, "size")
+
+    return attempt
 
 
 def _form_signing(exchange: Exchange, item: FormUpload, content_type: str | None) -> Callable[[], Awaitable[PresignedPost]]:
@@ -83,6 +87,7 @@ def _form_signing(exchange: Exchange, item: FormUpload, content_type: str | None
         raise InvalidRequest(*(Problem(name, "nothing beside a form that is signed already", "a value") for name in given))
 
     async def keep() -> PresignedPost:
+        exchange.check_life(place.expires_at, Request("POST", place.url, {}))
         return place
 
     return keep

@@ -1,0 +1,58 @@
+"""A rate that all share, and bodies that keep to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from math import inf
+
+from ..http.transport import Answer, RequestBody
+from .edge import Edge
+from .rate import spend
+
+# How much of a body goes out between two waits.
+PIECE = 64 * 1024
+
+
+class Meter:
+    """A rate that all share: each waits for the time that what it took is worth."""
+
+    def __init__(self, rate: float, edge: Edge) -> None:
+        self._rate = rate
+        self._edge = edge
+        self._full_at = -inf
+
+    async def spend(self, amount: int) -> None:
+        self._full_at, delay = spend(self._full_at, amount, self._rate, self._edge.monotonic())
+        if delay:
+            await self._edge.sleep(delay)
+
+
+class MeteredBody:
+    """A body that is sent no faster."""
+
+    def __init__(self, body: RequestBody, meter: Meter) -> None:
+        self._body = body
+        self._meter = meter
+        self.size = body.size
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        async for chunk in self._body.chunks():
+            for start in range(0, len(chunk), PIECE):
+                piece = chunk[start : start + PIECE]
+                await self._meter.spend(len(piece))
+                yield piece
+
+
+class MeteredAnswer:
+    """An answer that is read no faster."""
+
+    def __init__(self, answer: Answer, meter: Meter) -> None:
+        self._answer = answer
+        self._meter = meter
+        self.status = answer.status
+        self.headers = answer.headers
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        async for chunk in self._answer.chunks():
+            await self._meter.spend(len(chunk))
+            yield chunk

@@ -53,6 +53,10 @@ if TYPE_CHECKING:
     from .transfer.paths import Directory as Directory
     from .transfer.policy import Limits as Limits
     from .transfer.policy import RetryPolicy as RetryPolicy
+    from .transfer.report import Event as Event
+    from .transfer.report import ItemFinished as ItemFinished
+    from .transfer.report import ItemRetried as ItemRetried
+    from .transfer.report import ItemStarted as ItemStarted
     from .transfer.report import TransferReport as TransferReport
     from .transfer.transfer import Transfer as Transfer
 
@@ -73,7 +77,7 @@ _MODULES = {
     "transfer.items": "Download FormUpload TransferResult Upload",
     "transfer.paths": "Directory",
     "transfer.policy": "Limits RetryPolicy",
-    "transfer.report": "TransferReport",
+    "transfer.report": "Event ItemFinished ItemRetried ItemStarted TransferReport",
     "transfer.transfer": "Transfer",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -20,9 +20,13 @@ NAMES = [
     "CredentialsError",
     "Directory",
     "Download",
+    "Event",
     "FormUpload",
     "IntegrityError",
     "InvalidRequest",
+    "ItemFinished",
+    "ItemRetried",
+    "ItemStarted",
     "JournalError",
     "Limits",
     "LocalFileError",
@@ -59,7 +63,7 @@ NAMES = [
     "default_source",
 ]
 # Names of types that are not classes.
-ALIASES = {"CredentialSource"}
+ALIASES = {"CredentialSource", "Event"}
 
 
 def run(code: str) -> str:

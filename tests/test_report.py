@@ -7,9 +7,23 @@ import traceback
 
 import pytest
 
-from asyncpresign import Download, NotFound, S3Object, TransferError, TransferReport, TransferResult
+from asyncpresign import (
+    Download,
+    IntegrityError,
+    ItemFinished,
+    ItemRetried,
+    ItemStarted,
+    NetworkError,
+    NotFound,
+    S3Object,
+    ServerError,
+    TransferError,
+    TransferReport,
+    TransferResult,
+)
+from asyncpresign import SlowDown as SlowDownError
 from asyncpresign.transfer.items import Status
-from asyncpresign.transfer.report import KEPT
+from asyncpresign.transfer.report import KEPT, SLOWEST
 
 SECRET = "5ec2e7" * 10
 ITEM = Download(f"https://host/key?X-Amz-Signature={SECRET}")
@@ -51,6 +65,8 @@ def test_json_holds_the_counts_and_no_signature() -> None:
         "size": 10,
         "attempts": 3,
         "seconds": 1.5,
+        "retries": {},
+        "slowest": [],
         "failures": [
             {
                 "item": "Download(source='https://host/key?X-Amz-Signature=...')",
@@ -76,3 +92,34 @@ def test_failures_are_raised_as_one_error_chained_to_the_first() -> None:
         report.raise_for_failures()
     assert caught.value.__cause__ is report.failures[0].error
     assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_slowest_are_kept_without_their_bytes() -> None:
+    report = TransferReport()
+    for number in range(1, 100):
+        report.add(TransferResult(ITEM, Status.DONE, 1, 1, None, None, float(number * 37 % 101), b"bytes"))
+    seconds = sorted((float(number * 37 % 101) for number in range(1, 100)), reverse=True)
+    assert [result.seconds for result in report.slowest] == seconds[:SLOWEST]
+    assert {result.data for result in report.slowest} == {None}
+    told = json.loads(report.to_json())["slowest"]
+    assert [entry["seconds"] for entry in told] == seconds[:SLOWEST]
+    assert told[0].keys() == {"item", "seconds", "size", "attempts"}
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (SlowDownError("busy", status=503, code="SlowDown"), "SlowDown"),
+        (ServerError("bad gateway", status=502), "ServerError"),
+        (NetworkError("reset"), "NetworkError"),
+        (IntegrityError("short"), "IntegrityError"),
+    ],
+)
+def test_the_cause_of_a_retry(error: TransferError, cause: str) -> None:
+    assert ItemRetried(ITEM, error, 0.5).cause == cause
+
+
+def test_events_show_no_signature() -> None:
+    events = [ItemStarted(ITEM), ItemRetried(ITEM, NotFound("gone"), 1.0), ItemFinished(failure(1))]
+    assert SECRET not in repr(events)
+    assert repr(events[0]) == "ItemStarted(item=Download(source='https://host/key?X-Amz-Signature=...'))"

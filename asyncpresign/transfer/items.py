@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from .._sigv4.post_policy import Condition
 from ..errors import PresignError, describe, redact
@@ -30,13 +30,13 @@ def _show(value: object) -> str:
             return f"<{describe(value)}>"
         case S3Object():
             return str(value)
-        case PresignedRequest() | PresignedPost() | Path() | Directory() | PresignError() | _Shown():
+        case PresignedRequest() | PresignedPost() | Path() | Directory() | PresignError() | Shown():
             return redact(repr(value))
         case _:
             return describe(value)
 
 
-class _Shown:
+class Shown:
     """A repr that names fields which are set and shows no content and no signature."""
 
     __slots__ = ()
@@ -48,7 +48,7 @@ class _Shown:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Download(_Shown):
+class Download(Shown):
     """Fetch `source` (a signed GET, a URL, or an `S3Object` to be signed just in time) to `destination`.
 
     `params` are further parameters of GetObject, for an `S3Object` only. `size`, in bytes, is what the body must have.
@@ -63,7 +63,7 @@ class Download(_Shown):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Upload(_Shown):
+class Upload(Shown):
     """PUT `source` to `destination` (a signed PUT, a URL, or an `S3Object` to be signed just in time).
 
     `params` are further parameters of PutObject, for an `S3Object` only. `size`, in bytes, is needed for an async iterable
@@ -78,7 +78,7 @@ class Upload(_Shown):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class FormUpload(_Shown):
+class FormUpload(Shown):
     """Post `source` as a `multipart/form-data` form to `destination` (a signed form, or an `S3Object` to be signed).
 
     `fields` and `conditions` go to `presign_post`, for an `S3Object` only. `filename` is what the form calls the file (the
@@ -99,6 +99,20 @@ class FormUpload(_Shown):
 Item = Download | Upload | FormUpload
 
 
+class Memo(Protocol):
+    """What a journal keeps for an item between runs.
+
+    `token` names its temporary file in every run, so that one which a dead run left is found. `state` is what was saved
+    last, in JSON types, None if nothing was or it is of no use any more.
+    """
+
+    token: str
+    state: Mapping[str, Any] | None
+
+    async def save(self, state: Mapping[str, Any] | None) -> None:
+        """Returns when `state` outlives the process. Raises `JournalError`."""
+
+
 class Status(StrEnum):
     """How an item ended."""
 
@@ -108,7 +122,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class TransferResult(_Shown):
+class TransferResult(Shown):
     """What became of `item`: `size` bytes moved in `attempts` attempts and `seconds`.
 
     `verified_by` says what proved the bytes ("size": as many as were announced), None when nothing could. `error` is set

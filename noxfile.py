@@ -200,6 +200,13 @@ def stdlib(session: nox.Session) -> None:
         session.run("python", "-W", "error", "-m", "unittest", "--verbose", "tests.stdlib_only", env=INSTALLED)
 
 
+@nox.session(default=False, requires=["build"])
+def bench(session: nox.Session) -> None:
+    """Signing against its peers, each in an environment of its own: minutes, and a network to install them from."""
+    session.install(wheel(session))
+    session.run("python", "-m", "benchmarks", "sign", "--cache", str(session.cache_dir / "bench"), *session.posargs)
+
+
 @nox.session(python=False)
 def summary(session: nox.Session) -> None:
     """Seconds for each session; a failure if an interpreter is installed and was not tested with."""

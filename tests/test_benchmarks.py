@@ -6,8 +6,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+
+from asyncpresign._s3._operations_table import NAMES
+from benchmarks._environments import own
 
 pytestmark = pytest.mark.integration
 
@@ -26,6 +30,34 @@ def test_stream_keeps_a_few_times_concurrency_alive_and_no_more() -> None:
     assert figures["done"] == figures["items"] == 5000
     assert 16 <= figures["most_items_alive"] <= 4 * 16
     assert figures["alive_at_the_end"] <= 1
+
+
+def test_sign_measures_every_row_that_has_its_peer_here_and_names_the_absent(tmp_path: Path) -> None:
+    ended = bench("sign", "--quick", "--svg", str(tmp_path / "plot.svg"))
+    assert ended.returncode == 0, ended.stderr
+    figures = json.loads(ended.stdout)
+    assert set(figures["versions"]) == {"asyncpresign", "aiobotocore", "botocore", "fast-s3-url", "obstore"}
+    assert figures["absent"] == [name for name, version in figures["versions"].items() if version is None]
+    measured = [row for row in figures["rows"] if row["against"] not in figures["absent"]]
+    assert len(measured) >= 8
+    assert all(row["ratio"] > 0 and row["ours"] > 0 for row in measured)
+    assert set(figures["operations"]["ratios"]) == set(NAMES)
+    assert all(cost > 0 for costs in figures["growth_cpu_microseconds"].values() for cost in costs.values())
+    assert figures["event_loop"]["worst_ms"] > 0
+    assert "| aiobotocore |" in ended.stderr
+    plot = ElementTree.parse(tmp_path / "plot.svg").getroot()
+    assert "asyncpresign" in [text.text for text in plot.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_a_peer_that_could_be_newer_fails_the_bench(tmp_path: Path) -> None:
+    """pip is what says so; it is asked here for its answer to a release that is not the newest."""
+    report = {"install": [{"metadata": {"name": "Fast_S3-url", "version": "9.9"}}]}
+    folder = tmp_path / "fast-s3-url" / "bin"
+    folder.mkdir(parents=True)
+    (folder / "python").write_text(f"#!/bin/sh\ncase $1 in -c) echo 0.1;; *) echo '{json.dumps(report)}';; esac\n")
+    (folder / "python").chmod(0o755)
+    with pytest.raises(SystemExit, match=r"fast-s3-url 0\.1 is in .*, and 9\.9 installs"):
+        own("fast-s3-url", tmp_path, upgrade=False)
 
 
 def test_an_unknown_benchmark_is_named_among_those_there_are() -> None:

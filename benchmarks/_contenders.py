@@ -345,10 +345,14 @@ def serve(name: str) -> None:
     prepared: dict[str, Work] = {}
     for line in sys.stdin:
         task = json.loads(line)
-        if line not in prepared:
-            prepared[line] = CONTENDERS[name][task["kind"]](task)
-            measure(prepared[line])  # caches warm, modules imported
-        print(json.dumps(measure(prepared[line])), flush=True)
+        try:
+            if line not in prepared:
+                prepared[line] = CONTENDERS[name][task["kind"]](task)
+                measure(prepared[line])  # caches warm, modules imported
+            answer = measure(prepared[line])
+        except Exception as error:  # noqa: BLE001 (whatever a contender raises is its answer)
+            answer = {"refused": f"{name}: {type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,10 @@ GROWTH = {"keys": [10**3, 10**4, 10**5, 10**6], "credentials": [1, 10, 100, 1000
 LOOP_KEYS, LOOP_RUNS, LOOP_REACH = 1_000_000, 5, 5.0
 
 
+class Refused(Exception):
+    """A contender cannot do a task; the text is its own."""
+
+
 class Contender:
     """The process of one contender; it ends with its input."""
 
@@ -81,7 +85,7 @@ class Contender:
         self._process.communicate()
 
     def ask(self, task: Task) -> dict[str, Any]:
-        """Seconds, `wall` and `cpu`, and the last `answer`."""
+        """Seconds, `wall` and `cpu`, and the last `answer`. Raises `Refused`."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(task) + "\n")
@@ -90,6 +94,8 @@ class Contender:
         if not line:
             raise SystemExit(f"{self._process.args} ended at {task}")
         answer: dict[str, Any] = json.loads(line)
+        if "refused" in answer:
+            raise Refused(answer["refused"])
         return answer
 
 
@@ -158,16 +164,19 @@ def value_of(parameter: Parameter) -> Any:
 
 
 def operations(race: Race) -> dict[str, Any]:
-    """The operation that comes off worst, and the ratio of each."""
+    """The operation that comes off worst, the ratio of each, and those that somebody refuses to sign."""
+    told: dict[str, Any] = {"at_least": OPERATIONS_REACH, "against": "botocore", "ratios": {}, "refused": {}}
     if "botocore" not in race.contenders:
-        return {"at_least": OPERATIONS_REACH, "against": "botocore"}
-    ratios = {}
+        return told
     for operation in NAMES:
         row = Row(operation, "botocore", OPERATIONS_REACH, "single", typical(operation), count=3_000, peer_count=200)
-        ratios[operation] = race.run(row)["ratio"]
-    worst = min(ratios, key=ratios.__getitem__)
-    told = {"at_least": OPERATIONS_REACH, "against": "botocore", "count": len(ratios), "ratio": ratios[worst], "worst": worst}
-    return {**told, "ratios": dict(sorted(ratios.items(), key=lambda item: item[1]))}
+        try:
+            told["ratios"][operation] = race.run(row)["ratio"]
+        except Refused as error:
+            told["refused"][operation] = str(error)
+    told["ratios"] = dict(sorted(told["ratios"].items(), key=lambda item: item[1]))
+    worst, ratio = next(iter(told["ratios"].items()))
+    return {**told, "worst": worst, "ratio": ratio}
 
 
 # --- fresh processes --------------------------------------------------------------------------------------------------

@@ -148,6 +148,7 @@ VALUES = {
     "list": ["ETag"],
     "map": {"name": "value"},
     "copy-source": "my-bucket/key",
+    "host-label": "route",
 }
 
 

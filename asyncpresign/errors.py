@@ -213,9 +213,16 @@ def describe(value: object) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """`did you mean 'x'?` for the nearest of `names`, or an empty text."""
-    found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f"did you mean {found[0]!r}?" if found else ""
+    """`did you mean 'x'?` for the nearest of `names`, or an empty text; case and underscores hardly count."""
+    among = list(names)
+    found = difflib.get_close_matches(_bare(name), map(_bare, among), n=1, cutoff=0.5)
+    alike = [each for each in among if found and _bare(each) == found[0]]
+    closest = max(alike, key=lambda each: difflib.SequenceMatcher(None, name, each).ratio(), default=None)
+    return f"did you mean {closest!r}?" if closest is not None else ""
+
+
+def _bare(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
 
 
 _GRANTS = "x-amz-signature|x-amz-security-token|x-amz-credential|signature|awsaccesskeyid|policy"

@@ -50,6 +50,8 @@ class Call:
     params: Mapping[str, Any]
     place: Place = field(default_factory=Place)
     http_method: str | None = None
+    validated: bool = False
+    """Whether botocore looks at the parameters first, as its clients do unless they are told not to."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,13 @@ def ours(call: Call | FormCall) -> Outcome:
 
 
 @cache
-def client(region: str, endpoint_url: str | None, addressing_style: str) -> BaseClient:
+def client(region: str, endpoint_url: str | None, addressing_style: str, validated: bool = False) -> BaseClient:
     """A botocore client that signs as DESIGN says; `endpoint_url` with any style is used as it is."""
     style = {"auto": "path" if endpoint_url else "virtual"}.get(addressing_style, addressing_style)
     config = Config(
         signature_version="s3v4",
         s3={"addressing_style": style, "us_east_1_regional_endpoint": "regional"},
-        parameter_validation=False,  # what S3 allows is S3's to say: botocore refuses MaxBuckets=0, we sign it
+        parameter_validation=validated,  # it asks for bodies, which a URL has not
     )
     return session().create_client(
         "s3", region_name=region, endpoint_url=endpoint_url, config=config,
@@ -112,9 +114,9 @@ def session() -> botocore.session.Session:
 
 
 @contextlib.contextmanager
-def frozen(place: Place) -> Iterator[BaseClient]:
+def frozen(place: Place, validated: bool = False) -> Iterator[BaseClient]:
     """The client of a place, at its moment and with its session token."""
-    found = client(place.region, place.endpoint_url, place.addressing_style)
+    found = client(place.region, place.endpoint_url, place.addressing_style, validated)
     credentials = BotocoreCredentials(ACCESS_KEY_ID, SECRET_ACCESS_KEY, place.session_token)
     naive = place.moment.astimezone(UTC).replace(tzinfo=None)
     with (
@@ -132,7 +134,7 @@ def theirs(call: Call | FormCall) -> Outcome:
         seen.append(request)
 
     try:
-        with frozen(call.place) as found:
+        with frozen(call.place, isinstance(call, Call) and call.validated) as found:
             if isinstance(call, FormCall):
                 form = found.generate_presigned_post(
                     call.bucket, call.key, dict(call.fields), copy.deepcopy(call.conditions), call.place.expires_in
@@ -197,8 +199,16 @@ def names(call: Call) -> Mapping[str, Any]:
     return call.params if isinstance(call, Call) else {}
 
 
-def metadata(call: Call) -> Mapping[str, str]:
-    return names(call).get("Metadata") or {}
+def metadata(call: Call) -> list[str]:
+    """The names of what a call attaches, as far as they are texts."""
+    given = names(call).get("Metadata")
+    return [name for name in given if isinstance(name, str)] if isinstance(given, Mapping) else []
+
+
+def text_of(call: Call | FormCall, name: str) -> str:
+    """Bucket or key, where it is a text."""
+    given = {"Bucket": call.bucket, "Key": call.key} if isinstance(call, FormCall) else call.params
+    return value if isinstance(value := given.get(name), str) else ""
 
 
 def sent_as_text(call: Call | FormCall) -> list[str]:
@@ -206,7 +216,7 @@ def sent_as_text(call: Call | FormCall) -> list[str]:
     if isinstance(call, FormCall):
         return [call.key, *call.fields, *call.fields.values()]
     known = lookup(call.operation).parameters
-    sent = (value for name, value in call.params.items() if known[name].place.startswith("header"))
+    sent = (value for name, value in call.params.items() if name in known and known[name].place.startswith("header"))
     return [text for value in sent for text in _texts(value)]
 
 
@@ -234,9 +244,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "long key",
         "S3 has no keys over 1024 bytes of UTF-8",
         Call("get_object", {"Bucket": "bucket", "Key": "é" * 513}),
-        lambda call: any(
-            len(key.encode()) > 1024 for key in (call.key if isinstance(call, FormCall) else names(call).get("Key", ""),)
-        ),
+        lambda call: len(text_of(call, "Key").encode()) > 1024,
     ),
     Difference(
         "control characters",
@@ -278,6 +286,13 @@ DIFFERENCES: tuple[Difference, ...] = (
             isinstance(names(call).get("CopySource"), Mapping)
             and not names(call)["CopySource"].keys() <= {"Bucket", "Key", "VersionId"}
         ),
+    ),
+    Difference(
+        "None",
+        "a parameter that is None is not given; botocore's validation refuses it, its signing leaves it out",
+        Call("put_object", {**OBJECT, "ACL": None}, validated=True),
+        lambda call: isinstance(call, Call) and call.validated and None in call.params.values(),
+        refusal=None,
     ),
     Difference(
         "naive time",
@@ -329,9 +344,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "bucket names that AWS does not have",
         "other servers have more names: they travel in the path, encoded; botocore refuses them",
         Call("get_object", {"Bucket": "my bucket", "Key": "key"}),
-        lambda call: any(
-            letter in (call.bucket if isinstance(call, FormCall) else names(call).get("Bucket", "")) for letter in " ü%"
-        ),
+        lambda call: any(letter in text_of(call, "Bucket") for letter in " ü%"),
         refusal=None,
     ),
     Difference(
@@ -357,24 +370,21 @@ DIFFERENCES: tuple[Difference, ...] = (
         "ARN",
         "not yet",
         Call("get_object", {"Bucket": "arn:aws:s3:eu-central-1:123456789012:accesspoint/point", "Key": "key"}),
-        lambda call: str(names(call).get("Bucket", "")).startswith("arn:"),
+        lambda call: text_of(call, "Bucket").startswith("arn:"),
         refusal=UnsupportedRequest,
     ),
     Difference(
         "directory bucket",
         "S3 Express needs a session of its own, which is a network call",
         Call("get_object", {"Bucket": "bucket--use1-az4--x-s3", "Key": "key"}),
-        lambda call: str(names(call).get("Bucket", "")).endswith("--x-s3"),
+        lambda call: text_of(call, "Bucket").endswith("--x-s3"),
         refusal=UnsupportedRequest,
     ),
     Difference(
         "dotted bucket on an IP address",
         "`my.bucket.127.0.0.1` is nobody's host: the bucket goes into the path",
         Call("get_object", {"Bucket": "my.bucket", "Key": "key"}, Place(endpoint_url="http://127.0.0.1:9000")),
-        lambda call: (
-            "." in (call.bucket if isinstance(call, FormCall) else names(call).get("Bucket", ""))
-            and (call.place.endpoint_url or "").startswith(("http://127.", "http://["))
-        ),
+        lambda call: "." in text_of(call, "Bucket") and (call.place.endpoint_url or "").startswith(("http://127.", "http://[")),
         refusal=None,
     ),
     Difference(

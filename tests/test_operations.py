@@ -373,8 +373,8 @@ def test_the_message_has_a_line_for_each_problem_and_no_values() -> None:
         bind("get_object", {"Key": "k" * 1025, "Range": b"private"})
     assert str(raised.value).splitlines() == [
         "params['Bucket']: expected a value, which GetObject requires, got nothing",
-        "params['Key']: expected at most 1024 bytes of UTF-8, got 1025 bytes",
-        "params['Range']: expected a str, got a bytes of length 7",
+        "params['Key']: expected at most 1024 bytes of UTF-8 for GetObject, got 1025 bytes",
+        "params['Range']: expected a str for GetObject, got a bytes of length 7",
     ]
     assert isinstance(raised.value, ValueError)
 

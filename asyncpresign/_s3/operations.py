@@ -159,9 +159,9 @@ def bind(name: str, params: Mapping[str, Any]) -> BoundRequest:
     for parameter, value in _given(operation, params):
         wire = _KINDS[parameter.kind].encode(parameter.wire, value)
         if wire is None or (parameter.minimum is not None and value < parameter.minimum):
-            problems.append(Problem(f"params[{parameter.name!r}]", _expected(parameter), describe(value)))
+            problems.append(Problem(f"params[{parameter.name!r}]", _expected(operation, parameter), describe(value)))
         else:
-            problems += [problem for _, text in wire for problem in _text_problems(parameter, text)]
+            problems += [problem for _, text in wire for problem in _text_problems(operation, parameter, text)]
             places["header" if parameter.place == "header-map" else parameter.place] += wire
     if problems:
         raise InvalidRequest(*problems)
@@ -179,9 +179,9 @@ def bind(name: str, params: Mapping[str, Any]) -> BoundRequest:
     )
 
 
-def _expected(parameter: Parameter) -> str:
+def _expected(operation: Operation, parameter: Parameter) -> str:
     least = "" if parameter.minimum is None else f", at least {parameter.minimum}"
-    return _KINDS[parameter.kind].expected + least
+    return f"{_KINDS[parameter.kind].expected}{least} for {operation.name}"
 
 
 def _unknown(operation: Operation, params: Mapping[str, Any]) -> Iterator[Problem]:
@@ -210,19 +210,15 @@ def _given(operation: Operation, params: Mapping[str, Any]) -> Iterator[tuple[Pa
         yield parameter, value
 
 
-def _text_problems(parameter: Parameter, text: str) -> list[Problem]:
+def _text_problems(operation: Operation, parameter: Parameter, text: str) -> list[Problem]:
     """Why `text` cannot stand where the parameter travels."""
     argument = f"params[{parameter.name!r}]"
-    match parameter.place, parameter.wire:
-        case "path", "Key":
-            return key_problems(text, argument)
-        case "path", _:
-            return bucket_problems(text, argument)
-        case "query", _:
-            bad = _utf8_problem(text)
-        case _:
-            bad = text_problem(text)
-    return [Problem(argument, *bad)] if bad else []
+    if parameter.place == "path":
+        found = key_problems(text, argument) if parameter.wire == "Key" else bucket_problems(text, argument)
+    else:
+        bad = _utf8_problem(text) if parameter.place == "query" else text_problem(text)
+        found = [Problem(argument, *bad)] if bad else []
+    return [Problem(argument, f"{problem.expected} for {operation.name}", problem.got) for problem in found]
 
 
 def bucket_problems(bucket: str, argument: str) -> list[Problem]:

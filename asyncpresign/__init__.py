@@ -36,6 +36,16 @@ if TYPE_CHECKING:
     from .errors import URLExpired as URLExpired
     from .errors import VerificationError as VerificationError
     from .http.transport import Response as Response
+    from .inspection import Check as Check
+    from .inspection import CredentialsFinder as CredentialsFinder
+    from .inspection import Difference as Difference
+    from .inspection import Explanation as Explanation
+    from .inspection import InspectedURL as InspectedURL
+    from .inspection import Verification as Verification
+    from .inspection import explain_url as explain_url
+    from .inspection import inspect_url as inspect_url
+    from .inspection import verify_post as verify_post
+    from .inspection import verify_url as verify_url
     from .models import Credentials as Credentials
     from .models import PresignedPost as PresignedPost
     from .models import PresignedRequest as PresignedRequest
@@ -65,10 +75,14 @@ _ERRORS = (
     "NetworkError NotFound PreconditionFailed PresignError Problem Redirected ResponseError ServerError SignatureMismatch "
     "SlowDown TransferError UnsafePathError UnsupportedRequest URLExpired VerificationError"
 )
+_INSPECTION = (
+    "Check CredentialsFinder Difference Explanation InspectedURL Verification explain_url inspect_url verify_post verify_url"
+)
 _MODULES = {
     "credentials": "CredentialSource botocore_source default_source",
     "errors": _ERRORS,
     "http.transport": "Response",
+    "inspection": _INSPECTION,
     "models": "Credentials PresignedPost PresignedRequest PresignedURLs S3Object",
     "signers.aiobotocore": "AiobotocoreSigner",
     "signers.base": "Adjustable Signer",

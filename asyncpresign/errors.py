@@ -225,7 +225,7 @@ def _bare(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "")
 
 
-_GRANTS = "x-amz-signature|x-amz-security-token|x-amz-credential|signature|awsaccesskeyid|policy"
+_GRANTS = "x-amz-signature|x-amz-security-token|x-amz-s3session-token|x-amz-credential|signature|awsaccesskeyid|policy"
 _LIVE = re.compile(rf"(\b(?:{_GRANTS})=)[^&\s\"'<>]+", re.IGNORECASE)
 _USERINFO = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^/?#@\s]*@")
 

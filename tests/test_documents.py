@@ -25,6 +25,7 @@ from asyncpresign._s3.documents import (
     ListedUpload,
     ListedVersion,
     Listing,
+    MismatchDocument,
     Part,
     PartListing,
     StoredObject,
@@ -36,6 +37,7 @@ from asyncpresign._s3.documents import (
     build_tagging,
     parse_error,
     parse_list_objects_v2,
+    parse_mismatch,
     parse_tagging,
 )
 
@@ -255,13 +257,23 @@ ANSWERS: list[tuple[str, str, Any]] = [
 PARSERS = sorted({name for name, _, _ in ANSWERS})
 
 
+def test_what_a_server_hashed_is_read_with_every_line_of_it() -> None:
+    canonical = "GET\n/a\n\nhost:h\n\nhost\nUNSIGNED-PAYLOAD"
+    body = f"<Error><Code>SignatureDoesNotMatch</Code><CanonicalRequest>{canonical}</CanonicalRequest></Error>"
+    assert parse_mismatch(body.encode()) == MismatchDocument(ErrorDocument("SignatureDoesNotMatch"), canonical, "")
+    assert parse_mismatch(FULL).error == parse_error(FULL)
+
+
 @pytest.mark.parametrize(("name", "body", "expected"), ANSWERS, ids=[name for name, _, _ in ANSWERS])
 def test_an_answer_is_read(name: str, body: str, expected: Any) -> None:
     assert getattr(documents, name)(body.encode()) == expected
 
 
 def test_every_parser_has_an_answer_above() -> None:
-    assert set(PARSERS) == {name for name in vars(documents) if name.startswith("parse_")} - {"parse_error"}
+    assert set(PARSERS) == {name for name in vars(documents) if name.startswith("parse_")} - {
+        "parse_error",
+        "parse_mismatch",
+    }
 
 
 @pytest.mark.parametrize("name", PARSERS)

@@ -14,14 +14,19 @@ NAMES = [
     "AccessDenied",
     "Adjustable",
     "AiobotocoreSigner",
+    "Check",
     "Conflict",
     "CredentialSource",
     "Credentials",
     "CredentialsError",
+    "CredentialsFinder",
+    "Difference",
     "Directory",
     "Download",
     "Event",
+    "Explanation",
     "FormUpload",
+    "InspectedURL",
     "IntegrityError",
     "InvalidRequest",
     "ItemFinished",
@@ -58,12 +63,17 @@ NAMES = [
     "UnsafePathError",
     "UnsupportedRequest",
     "Upload",
+    "Verification",
     "VerificationError",
     "botocore_source",
     "default_source",
+    "explain_url",
+    "inspect_url",
+    "verify_post",
+    "verify_url",
 ]
 # Names of types that are not classes.
-ALIASES = {"CredentialSource", "Event"}
+ALIASES = {"CredentialSource", "CredentialsFinder", "Event"}
 
 
 def run(code: str) -> str:

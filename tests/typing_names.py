@@ -11,10 +11,13 @@ from typing import assert_type
 
 import asyncpresign
 from asyncpresign import (
+    Check,
     Credentials,
     Directory,
     Download,
+    Explanation,
     FormUpload,
+    InspectedURL,
     InvalidRequest,
     Limits,
     LocalFileError,
@@ -36,6 +39,11 @@ from asyncpresign import (
     TransferReport,
     TransferResult,
     Upload,
+    Verification,
+    explain_url,
+    inspect_url,
+    verify_post,
+    verify_url,
 )
 from asyncpresign.testing import LocalS3, local_s3
 
@@ -81,6 +89,20 @@ def signing(credentials: Credentials) -> None:
     presigner.presign("get_object", expires="1h")  # type: ignore[call-arg]
     presigner.presign("get_object", expires_in="1h")  # type: ignore[arg-type]
     presigner.presing("get_object")  # type: ignore[attr-defined]
+
+
+def inspecting(credentials: Credentials, request: PresignedRequest, post: PresignedPost) -> None:
+    said = inspect_url(request.url)
+    assert_type(said, InspectedURL)
+    assert_type((said.operation, said.seconds_left, said.signed_headers), tuple[str | None, float, tuple[str, ...]])
+    held = verify_url(request.url, credentials, method="GET", headers=request.headers, tolerance=timedelta(0))
+    assert_type(held, Verification)
+    assert_type((held.ok, held.failures, held.expires_at), tuple[bool, tuple[Check, ...], datetime])
+    assert_type(verify_post(post.fields, lambda _: credentials, bucket="bucket", size=1, filename="a"), Verification)
+    assert_type(explain_url(request.url, credentials=credentials, error_xml=b"<Error/>"), Explanation)
+
+    verify_url(request.url, credentials)  # type: ignore[call-arg]
+    verify_post(post, credentials, bucket="bucket", size=1)  # type: ignore[arg-type]
 
 
 async def signing_in_a_loop(credentials: Credentials) -> None:

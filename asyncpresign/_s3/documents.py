@@ -44,6 +44,19 @@ def parse_error(body: bytes) -> ErrorDocument | None:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class MismatchDocument:
+    """What S3 says beyond that when a signature does not hold: the texts that it hashed. They can hold a session token."""
+
+    error: ErrorDocument = element("", ErrorDocument)
+    canonical_request: str = element("CanonicalRequest", default="")
+    string_to_sign: str = element("StringToSign", default="")
+
+
+def parse_mismatch(body: bytes) -> MismatchDocument:
+    return read(MismatchDocument, "Error", body)
+
+
 # --- listings ---------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,655 @@
+"""What URLs and forms say of themselves, whether they hold, and why they do not: each check alone, then anything at all."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from asyncpresign import (
+    Check,
+    Credentials,
+    InvalidRequest,
+    PresignedRequest,
+    Presigner,
+    Verification,
+    VerificationError,
+    explain_url,
+    inspect_url,
+    verify_post,
+    verify_url,
+)
+from asyncpresign._sigv4.post_policy import sign_form
+from asyncpresign._sigv4.presigned import read_url
+from asyncpresign._sigv4.signing import CredentialScope, amz_date
+
+from .test_redaction import assert_clean
+
+NOW = datetime(2026, 3, 1, 12, 30, 45, tzinfo=UTC)
+SECRET, TOKEN = "wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY", "token/of+a=session-that-nobody-may-see"
+CREDENTIALS = Credentials("AKIDEXAMPLE", SECRET, TOKEN)
+PLAIN = Credentials("AKIDEXAMPLE", SECRET)
+OBJECT = {"Bucket": "bucket", "Key": "a key/ü"}
+
+
+def presigner(credentials: Credentials = CREDENTIALS, **options: Any) -> Presigner:
+    return Presigner(credentials, **{"region": "eu-central-1", "clock": lambda: NOW, **options})
+
+
+def put(**params: Any) -> PresignedRequest:
+    return presigner().presign("put_object", {**OBJECT, "Metadata": {"a": "b  c"}, **params})
+
+
+PUT = put()
+GET = presigner(PLAIN).presign("get_object", OBJECT)
+
+
+def verified(request: PresignedRequest = PUT, credentials: Any = CREDENTIALS, **changes: Any) -> Verification:
+    return verify_url(
+        **{
+            "url": request.url,
+            "credentials": credentials,
+            "method": request.method,
+            "headers": request.headers,
+            "at": NOW,
+            **changes,
+        }
+    )
+
+
+def failed(verification: Verification) -> list[str]:
+    assert bool(verification) == verification.ok == (not verification.failures)
+    return [check.name for check in verification.failures]
+
+
+# --- what a URL says --------------------------------------------------------------------------------------------------
+
+
+def test_a_url_says_what_it_is() -> None:
+    said = inspect_url(PUT.url)
+    assert (said.host, said.bucket, said.key) == ("bucket.s3.eu-central-1.amazonaws.com", "bucket", "a key/ü")
+    assert (said.access_key_id, said.date, said.region, said.service) == ("AKIDEXAMPLE", "20260301", "eu-central-1", "s3")
+    assert said.scope == "20260301/eu-central-1/s3/aws4_request"
+    assert (said.signed_at, said.expires_in, said.expires_at) == (NOW, 3600, PUT.expires_at)
+    assert said.signed_headers == ("host", "x-amz-meta-a")
+    assert (said.has_session_token, said.operation, said.operations) == (True, "PutObject", ("PutObject",))
+    assert said.seconds_left < 0
+    assert_clean(repr(said) + str(said), [SECRET, TOKEN, signature_of(PUT.url)])
+
+
+def signature_of(url: str) -> str:
+    return url.rpartition("X-Amz-Signature=")[2]
+
+
+def test_the_seconds_that_are_left_are_counted_from_now() -> None:
+    assert 3590 < inspect_url(Presigner(PLAIN, region="x").presign("list_buckets").url).seconds_left <= 3600
+
+
+@pytest.mark.parametrize(
+    ("operation", "params", "told"),
+    [
+        ("get_object", {}, None),
+        ("upload_part", {"UploadId": "u", "PartNumber": 1}, "UploadPart"),
+        ("create_multipart_upload", {}, "CreateMultipartUpload"),
+        ("list_parts", {"UploadId": "u"}, None),
+        ("get_object_attributes", {"ObjectAttributes": ["ETag"]}, "GetObjectAttributes"),
+        ("copy_object", {"CopySource": "a/b"}, "CopyObject"),
+        ("put_object", {"ContentType": "text/plain"}, "PutObject"),
+        ("select_object_content", {}, "SelectObjectContent"),
+        ("list_objects_v2", None, "ListObjectsV2"),
+        ("put_bucket_cors", None, None),
+        ("delete_objects", None, "DeleteObjects"),
+        ("list_buckets", {"Prefix": "a"}, "ListBuckets"),
+    ],
+)
+@pytest.mark.parametrize("style", ["virtual", "path"])
+def test_the_operation_is_told_where_it_can_be(operation: str, params: Any, told: str | None, style: Any) -> None:
+    named = {"Bucket": "bucket"} if params is None else params if operation == "list_buckets" else {**OBJECT, **params}
+    request = presigner(addressing_style=style).presign(operation, named)
+    said = inspect_url(request.url)
+    assert said.operation == told
+    assert request.operation in said.operations
+    assert (said.bucket, said.key) == (named.get("Bucket"), named.get("Key"))
+
+
+def test_the_name_that_some_sdks_write_tells_the_operation() -> None:
+    assert (
+        inspect_url(presigner().presign("get_object", OBJECT, extra_query={"x-id": "GetObject"}).url).operation == "GetObject"
+    )
+
+
+def test_headers_that_no_operation_knows_tell_nothing() -> None:
+    request = presigner().presign("get_object", OBJECT, extra_headers={"x-request-id": "5"})
+    assert inspect_url(request.url).operations == ("DeleteObject", "GetObject", "HeadObject", "PutObject")
+
+
+# --- URLs -------------------------------------------------------------------------------------------------------------
+
+
+def test_what_we_sign_holds() -> None:
+    assert failed(verified()) == []
+    assert failed(verified(GET, PLAIN)) == []
+    assert verified().expires_at == PUT.expires_at
+    verified().raise_if_failed()
+
+
+def test_credentials_are_asked_for_by_their_id() -> None:
+    asked: list[str] = []
+
+    def find(access_key_id: str) -> Credentials | None:
+        asked.append(access_key_id)
+        return CREDENTIALS if access_key_id == "AKIDEXAMPLE" else None
+
+    assert verified(credentials=find)
+    assert failed(verified(url=PUT.url.replace("AKIDEXAMPLE", "AKIDOTHER"), credentials=find)) == ["access key", "signature"]
+    assert asked == ["AKIDEXAMPLE", "AKIDOTHER"]
+    assert failed(verified(credentials=lambda _: replace(CREDENTIALS, access_key_id="AKIDOTHER"))) == [
+        "access key",
+        "signature",
+    ]
+
+
+DAY = timedelta(days=1)
+CHANGED_URLS: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("other method", {"method": "GET"}, ["signature"]),
+    ("other secret", {"credentials": replace(CREDENTIALS, secret_access_key="other")}, ["signature"]),
+    ("other key", {"credentials": replace(CREDENTIALS, access_key_id="AKIDOTHER")}, ["access key", "signature"]),
+    ("without the token", {"credentials": PLAIN}, ["session token"]),
+    ("other token", {"credentials": replace(CREDENTIALS, session_token="other")}, ["session token"]),
+    ("ended credentials", {"credentials": replace(CREDENTIALS, expires_at=NOW - timedelta(seconds=1))}, ["credentials"]),
+    ("header not sent", {"headers": {}}, ["signed headers", "signature"]),
+    ("other header value", {"headers": {"x-amz-meta-a": "c"}}, ["signature"]),
+    ("unsigned header", {"headers": {**PUT.headers, "X-Amz-Acl": "private"}}, ["unsigned headers"]),
+    ("other host", {"headers": {**PUT.headers, "Host": "example.com"}}, ["signature"]),
+    ("ended", {"at": NOW + timedelta(seconds=3601)}, ["expiry"]),
+    ("dated ahead", {"at": NOW - timedelta(minutes=15, seconds=1)}, ["date"]),
+    ("dated ahead of an exact clock", {"at": NOW - timedelta(seconds=1), "tolerance": timedelta(0)}, ["date"]),
+    ("other algorithm", {"url": PUT.url.replace("AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256")}, ["algorithm", "signature"]),
+    ("other day", {"url": PUT.url.replace("%2F20260301%2F", "%2F20260302%2F")}, ["day", "signature"]),
+    ("other region", {"url": PUT.url.replace("eu-central-1%2F", "eu-central-2%2F")}, ["signature"]),
+    ("other service", {"url": PUT.url.replace("%2Fs3%2F", "%2Fsns%2F")}, ["service", "signature"]),
+    ("no life", {"url": PUT.url.replace("Expires=3600", "Expires=0")}, ["life", "signature"]),
+    ("endless", {"url": PUT.url.replace("Expires=3600", "Expires=9999999999")}, ["life", "signature"]),
+    ("host not signed", {"url": PUT.url.replace("host%3B", "")}, ["host", "signature"]),
+    ("query added", {"url": PUT.url + "&a=b"}, ["signature"]),
+    ("path", {"url": PUT.url.replace("/a%20key", "/b%20key")}, ["signature"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "names"), [row[1:] for row in CHANGED_URLS], ids=[row[0] for row in CHANGED_URLS])
+def test_what_was_changed_does_not_hold_and_the_check_is_named(changes: dict[str, Any], names: list[str]) -> None:
+    verification = verified(**changes)
+    assert failed(verification) == names
+    assert all(check.detail for check in verification.failures)
+    with pytest.raises(VerificationError) as caught:
+        verification.raise_if_failed()
+    assert str(caught.value) == "; ".join(map(str, verification.failures))
+    assert_clean(repr(verification) + str(caught.value), [SECRET, TOKEN, signature_of(PUT.url)])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"at": NOW + timedelta(seconds=3600)},
+        {"at": NOW - timedelta(minutes=15)},
+        {"headers": {"X-AMZ-META-A": " b c "}},
+        {"headers": {**PUT.headers, "User-Agent": "x", "Host": "BUCKET.s3.eu-central-1.amazonaws.com:443"}},
+        {"credentials": replace(CREDENTIALS, expires_at=NOW)},
+        {"url": PUT.url + "#fragment"},
+        {"url": PUT.url.replace("https://bucket.s3", "HTTPS://Bucket.S3").replace("amazonaws.com/", "amazonaws.com:443/")},
+        {"url": PUT.url.replace("%2F", "%2f").replace("%C3%BC", "%c3%bC")},
+        {"url": PUT.url.replace("?", "?&").replace("&X-Amz-Date", "&&X-Amz-Date") + "&"},
+        {"url": PUT.url.replace("/a%20key", "/%61%20key")},
+    ],
+    ids=str,
+)
+def test_what_s3_takes_for_the_same_holds(changes: dict[str, Any]) -> None:
+    assert failed(verified(**changes)) == []
+
+
+def test_a_plus_in_a_query_is_a_space() -> None:
+    request = presigner().presign("get_object", {**OBJECT, "ResponseContentType": "a b+c"})
+    assert "a%20b%2Bc" in request.url
+    assert verified(request, url=request.url.replace("a%20b%2Bc", "a+b%2Bc"))
+    assert not verified(request, url=request.url.replace("a%20b%2Bc", "a+b+c"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "https://bucket.s3.amazonaws.com/key",
+        GET.url.replace("&X-Amz-Date", "&X-Amz-Dat"),
+        GET.url.replace("X-Amz-Signature", "x-amz-signature"),
+        GET.url.replace("X-Amz-Signature=", "X-Amz-Signature=&x="),
+        GET.url + "&X-Amz-Signature=0",
+        GET.url + "&X-Amz-Date=20260301T123045Z",
+        GET.url.replace("%20", "%2"),
+        GET.url.replace("%20", "%zz"),
+        GET.url.replace("%C3", "%FF"),
+        GET.url.replace("%20", " "),
+        GET.url.replace("%20", "\n"),
+        GET.url.replace("%20", "ü"),
+        GET.url.replace("https", "ftp"),
+        GET.url.replace("https://", "https://user:password@"),
+        GET.url.replace("amazonaws.com/", "amazonaws.com:0443/"),
+        GET.url.replace("T123045Z", "T999999Z"),
+        GET.url.replace("20260301T123045Z", "20260301"),
+        GET.url.replace("Expires=3600", "Expires=-1"),
+        GET.url.replace("Expires=3600", "Expires=1.5"),
+        GET.url.replace("%2Faws4_request", ""),
+        GET.url.replace("aws4_request", "aws4_reques"),
+        "https://h/k?AWSAccessKeyId=AKID&Signature=x&Expires=1",
+    ],
+)
+def test_what_is_no_presigned_url_is_invalid(url: str) -> None:
+    for call in (inspect_url, explain_url, lambda url: verify_url(url, PLAIN, method="GET")):
+        with pytest.raises(InvalidRequest) as caught:
+            call(url)
+        assert [problem.argument for problem in caught.value.problems] == ["url"]
+        assert_clean(str(caught.value), [signature_of(GET.url)])
+
+
+WRONG: list[tuple[str, dict[str, Any]]] = [
+    *(("url", {"url": url}) for url in (None, b"https://h/", 5)),
+    *(("method", {"method": method}) for method in (None, 5)),
+    *(("headers", {"headers": headers}) for headers in ([1], {"a": 1}, {1: "a"}, "text")),
+    *(("at", {"at": at}) for at in (5, datetime(2026, 1, 1), "now")),  # noqa: DTZ001
+    *(("tolerance", {"tolerance": tolerance}) for tolerance in (5, timedelta(seconds=-1), None)),
+    *(("credentials", {"credentials": credentials}) for credentials in (None, "AKID", lambda _: "AKID", ("AKID", "secret"))),
+]
+
+
+@pytest.mark.parametrize(("argument", "changes"), WRONG)
+def test_a_wrong_argument_is_named(argument: str, changes: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        verified(**changes)
+    assert [problem.argument for problem in caught.value.problems] == [argument]
+
+
+def test_a_finders_own_error_is_its_own() -> None:
+    def find(_: str) -> Credentials | None:
+        raise LookupError("theirs")
+
+    with pytest.raises(LookupError, match="theirs"):
+        verified(credentials=find)
+
+
+def test_a_check_in_words() -> None:
+    assert str(Check("expiry", True)) == "expiry: holds"
+    assert str(Check("expiry", False, "it ended")) == "expiry: it ended"
+
+
+# --- forms ------------------------------------------------------------------------------------------------------------
+
+FORM = dict(
+    presigner()
+    .presign_post(
+        "bucket",
+        "user/${filename}",
+        fields={"Content-Type": "image/png", "x-amz-meta-name": "${filename}", "x-ignore-a": "b"},
+        conditions=[["starts-with", "$content-type", "image/"]],
+        content_length_range=(1, 10),
+    )
+    .fields
+)
+
+
+def checked(fields: Mapping[str, str] = FORM, **changes: Any) -> Verification:
+    given = {"credentials": CREDENTIALS, "bucket": "bucket", "size": 10, "filename": "a.png", "at": NOW, **changes}
+    return verify_post(fields, **given)
+
+
+def test_the_forms_that_we_sign_hold() -> None:
+    assert failed(checked()) == []
+    assert checked().expires_at == NOW + timedelta(hours=1)
+    assert failed(checked({name.upper(): value for name, value in FORM.items()})) == []
+
+
+CHANGED_FORMS: list[tuple[str, dict[str, str | None], dict[str, Any], list[str]]] = [
+    ("too large", {}, {"size": 11}, ["content-length-range"]),
+    ("too small", {}, {"size": 0}, ["content-length-range"]),
+    ("other bucket", {}, {"bucket": "other"}, ["eq $bucket"]),
+    ("other type", {"Content-Type": "text/html"}, {}, ["starts-with $content-type"]),
+    ("one type of a list", {"Content-Type": "image/png,text/html"}, {}, ["starts-with $content-type"]),
+    ("no type", {"Content-Type": None}, {}, ["starts-with $content-type"]),
+    ("other folder", {"key": "other/${filename}"}, {}, ["starts-with $key"]),
+    ("no key", {"key": None}, {}, ["key", "starts-with $key"]),
+    ("empty key", {"key": ""}, {}, ["key", "starts-with $key"]),
+    ("long key", {"key": "user/" + "x" * 1020}, {}, ["key"]),
+    ("field added", {"acl": "public-read", "b": ""}, {}, ["extra fields"]),
+    ("field in another case twice", {"content-type": "image/png"}, {}, ["names"]),
+    ("signature", {"x-amz-signature": "0" * 64}, {}, ["signature"]),
+    ("policy", {"policy": base64.b64encode(base64.b64decode(FORM["policy"]) + b" ").decode()}, {}, ["signature"]),
+    ("ended", {}, {"at": NOW + timedelta(hours=1)}, ["expiry"]),
+    ("dated ahead", {}, {"at": NOW - timedelta(minutes=16)}, ["date"]),
+    ("other date", {"x-amz-date": "20260301T123046Z"}, {}, ["eq $x-amz-date"]),
+    ("other day", {"x-amz-date": "20260228T123045Z"}, {}, ["day", "eq $x-amz-date"]),
+    ("other algorithm", {"x-amz-algorithm": "x"}, {}, ["algorithm", "eq $x-amz-algorithm"]),
+    ("other credential", {"x-amz-credential": "AKIDOTHER/20260301/eu-central-1/s3/aws4_request"}, {},
+     ["access key", "signature", "eq $x-amz-credential"]),
+    ("other region", {"x-amz-credential": "AKIDEXAMPLE/20260301/us-east-1/s3/aws4_request"}, {},
+     ["signature", "eq $x-amz-credential"]),
+    ("no token", {"x-amz-security-token": None}, {}, ["session token", "eq $x-amz-security-token"]),
+    ("other token", {"x-amz-security-token": "other"}, {}, ["session token", "eq $x-amz-security-token"]),
+    ("other secret", {}, {"credentials": replace(CREDENTIALS, secret_access_key="x")}, ["signature"]),
+]  # fmt: skip
+
+
+def changed(changes: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in {**FORM, **changes}.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "given", "names"), [row[1:] for row in CHANGED_FORMS], ids=[row[0] for row in CHANGED_FORMS]
+)
+def test_what_was_changed_of_a_form_is_named(changes: dict[str, str | None], given: dict[str, Any], names: list[str]) -> None:
+    verification = checked(changed(changes), **given)
+    assert failed(verification) == names
+    assert_clean(repr(verification), [SECRET, TOKEN, FORM["x-amz-signature"]])
+
+
+@pytest.mark.parametrize(
+    ("changes", "given"),
+    [
+        ({"Content-Type": "image/png,image/gif"}, {}),
+        ({"x-ignore-anything": "x"}, {}),
+        ({"key": "user/x"}, {"filename": None}),
+        ({"file": "x"}, {}),
+        ({}, {"filename": "C:\\folder\\a.png", "size": 1}),
+        ({}, {"at": NOW + timedelta(minutes=59, seconds=59)}),
+        ({}, {"at": NOW - timedelta(minutes=15)}),
+    ],
+    ids=str,
+)
+def test_what_a_policy_leaves_open_holds(changes: dict[str, str | None], given: dict[str, Any]) -> None:
+    assert failed(checked(changed(changes), **given)) == []
+
+
+def signed(conditions: list[Any], fields: dict[str, str]) -> dict[str, str]:
+    """A form that `presign_post` would not sign."""
+    return sign_form(
+        bucket="bucket", key="key", fields=fields, conditions=conditions, expiration="2026-03-01T13:00:00Z",
+        access_key_id="AKIDEXAMPLE", secret_access_key=SECRET, session_token=None,
+        scope=CredentialScope("20260301", "eu-central-1"), timestamp=amz_date(NOW),
+    )  # fmt: skip
+
+
+def test_a_policy_that_s3_would_not_apply_does_not_hold() -> None:
+    form = signed(
+        [["starts-with", "$x-amz-storage-class", ""], {"x-amz-server-side-encryption-customer-key": "a"}],
+        {"x-amz-storage-class": "A"},
+    )
+    verification = checked(form, credentials=PLAIN)
+    assert failed(verification) == ["starts-with $x-amz-storage-class", "eq $x-amz-server-side-encryption-customer-key"]
+
+
+def test_the_name_of_the_file_is_put_in_before_conditions_are_looked_at() -> None:
+    form = signed([{"x-amz-meta-a": "is b.txt"}], {"x-amz-meta-a": "is ${filename}"})
+    assert failed(checked(form, credentials=PLAIN, filename="a/b.txt")) == []
+    assert failed(checked(form, credentials=PLAIN, filename=None)) == ["eq $x-amz-meta-a"]
+
+
+def recoded(document: Any) -> str:
+    return base64.b64encode(json.dumps(document).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("changes", "argument"),
+    [
+        ({"policy": None}, "fields"),
+        ({"policy": ""}, "fields"),
+        ({"x-amz-signature": None}, "fields"),
+        ({"x-amz-algorithm": None, "x-amz-date": None}, "fields"),
+        ({"policy": "%"}, "fields['policy']"),
+        ({"policy": recoded({"conditions": []})}, "fields['policy']"),
+        ({"policy": recoded({"expiration": "soon", "conditions": []})}, "fields['policy']"),
+        ({"policy": recoded({"expiration": "2026-03-01T13:00:00", "conditions": []})}, "fields['policy']"),
+        ({"policy": recoded({"expiration": "2026-03-01T13:00:00Z", "conditions": [["in", "$a", "b"]]})}, "fields['policy']"),
+        ({"x-amz-date": "now"}, "fields['x-amz-date']"),
+        ({"x-amz-credential": "AKID"}, "fields['x-amz-credential']"),
+    ],
+)
+def test_what_is_no_signed_form_is_invalid(changes: dict[str, str | None], argument: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        checked(changed(changes))
+    assert [problem.argument for problem in caught.value.problems] == [argument]
+    assert_clean(str(caught.value), [FORM["x-amz-signature"], FORM["policy"], TOKEN])
+
+
+@pytest.mark.parametrize(
+    ("argument", "given"),
+    [
+        *(("fields", {"fields": fields}) for fields in (None, [], {"a": 1}, {1: "a"})),
+        *(("bucket", {"bucket": bucket}) for bucket in (None, 5)),
+        *(("size", {"size": size}) for size in (None, -1, 1.5, True, "1")),
+        *(("filename", {"filename": filename}) for filename in (5, b"a")),
+        *(("at", {"at": at}) for at in (5, "now")),
+    ],
+)
+def test_a_wrong_argument_of_a_form_is_named(argument: str, given: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        checked(**given)
+    assert [problem.argument for problem in caught.value.problems] == [argument]
+
+
+# --- why --------------------------------------------------------------------------------------------------------------
+
+
+def seen(request: PresignedRequest = PUT, **changes: Any) -> str:
+    """The error document of a server that saw `request` so."""
+    parsed = read_url(request.url)
+    method, host = changes.pop("method", request.method), changes.pop("host", parsed.host)
+    headers = {**{name.lower(): value for name, value in request.headers.items()}, "host": host, **changes.pop("headers", {})}
+    canonical = replace(parsed, **changes).canonical_request(method, headers)
+    return error("SignatureDoesNotMatch", CanonicalRequest=canonical, StringToSign=changes.get("to_sign", ""))
+
+
+def error(code: str, **elements: str) -> str:
+    from xml.sax.saxutils import escape
+
+    body = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in elements.items())
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>no</Message>{body}</Error>'
+
+
+def query(request: PresignedRequest, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    return (*read_url(request.url).query, *more)
+
+
+SEEN: list[tuple[str, str, tuple[str, int], str]] = [
+    ("other method", seen(method="GET"), ("method", 1), "another HTTP method"),
+    ("re-quoted path", seen(path="/a%20key/ü"), ("path", 2), "re-quoted"),
+    ("query added", seen(query=query(PUT, ("utm", "1"))), ("query parameter utm", 3), "params"),
+    ("query changed", seen(query=query(PUT)[1:]), ("query parameter X-Amz-Algorithm", 3), "params"),
+    ("other host", seen(host="minio:9000"), ("header host", 4), "public_endpoint_url"),
+    ("header not sent", seen(headers={"x-amz-meta-a": ""}), ("header x-amz-meta-a", 5), "exactly the headers"),
+    ("header not in the list", seen(signed_headers=("host",)), ("header x-amz-meta-a", 0), "exactly the headers"),
+]
+
+
+@pytest.mark.parametrize(("document", "place", "cause"), [row[1:] for row in SEEN], ids=[row[0] for row in SEEN])
+def test_the_line_that_differs_is_pointed_at_with_its_usual_cause(document: str, place: tuple[str, int], cause: str) -> None:
+    for body in (document, document.encode()):
+        explanation = explain_url(PUT.url, error_xml=body)
+        first = explanation.differences[0]
+        assert (first.part, first.line) == place
+        assert cause in first.cause
+        assert cause in explanation.causes[0]
+        assert str(first) in str(explanation)
+        assert_clean(str(explanation) + repr(explanation), [SECRET, TOKEN, signature_of(PUT.url)])
+
+
+def test_the_list_of_signed_headers_and_the_payload_are_compared_too() -> None:
+    document = seen(signed_headers=("host",)).replace("UNSIGNED-PAYLOAD", "0" * 64)
+    found = {difference.part: difference.line for difference in explain_url(PUT.url, error_xml=document).differences}
+    assert found == {"header x-amz-meta-a": 0, "signed headers": 6, "payload": 7}
+
+
+def test_the_same_text_on_both_sides_means_another_secret() -> None:
+    explanation = explain_url(PUT.url, error_xml=seen(), credentials=CREDENTIALS)
+    assert (explanation.differences, explanation.signature_matches, explanation.method) == ((), True, "PUT")
+    assert "another secret access key" in explanation.causes[0]
+    other = explain_url(PUT.url, error_xml=seen(), credentials=replace(CREDENTIALS, secret_access_key="other"))
+    assert other.signature_matches is False
+    assert "not the one given here" in other.causes[0]
+
+
+def test_another_scope_and_another_date_are_told_from_the_text_to_sign() -> None:
+    ours = explain_url(GET.url, credentials=PLAIN).string_to_sign
+    document = error("SignatureDoesNotMatch", StringToSign=ours.replace("eu-central-1", "us-east-1").replace("T123045Z", "T0"))
+    found = [difference.part for difference in explain_url(GET.url, error_xml=document).differences]
+    assert found == ["date", "scope"]
+
+
+def test_what_is_known_is_computed() -> None:
+    explanation = explain_url(GET.url, credentials=PLAIN)
+    assert (explanation.method, explanation.signature_matches) == ("GET", True)
+    assert explanation.scope == "20260301/eu-central-1/s3/aws4_request"
+    assert explanation.canonical_request.startswith("GET\n/a%20key/%C3%BC\nX-Amz-Algorithm=")
+    assert explanation.string_to_sign.split("\n")[:3] == ["AWS4-HMAC-SHA256", "20260301T123045Z", explanation.scope]
+    assert len(explanation.string_to_sign.split("\n")[3]) == 64
+    assert "Signature:\n    it is right" in str(explanation)
+
+
+def test_what_is_not_known_is_said() -> None:
+    explanation = explain_url(put().url, credentials=lambda _: None)
+    assert (explanation.method, explanation.signature_matches) == ("PUT", None)
+    assert "x-amz-meta-a:<as it was signed>" in explanation.canonical_request
+    assert explanation.string_to_sign.endswith("<SHA-256 of the canonical request, whose unknown values are in it>")
+    assert "not those of this access key id" in explanation.causes[0]
+    assert explain_url(GET.url).canonical_request.startswith("<method>\n")
+
+
+CODES: list[tuple[str, str]] = [
+    ("AuthorizationQueryParametersError", "another region than the bucket's (us-west-2)"),
+    ("PermanentRedirect", "another region"),
+    ("RequestTimeTooSkewed", "the clock"),
+    ("InvalidAccessKeyId", "does not know this access key id"),
+    ("ExpiredToken", "the temporary credentials ended"),
+]
+
+
+@pytest.mark.parametrize(("code", "cause"), CODES)
+def test_other_codes_have_their_causes(code: str, cause: str) -> None:
+    assert cause in explain_url(GET.url, error_xml=error(code, Region="us-west-2")).causes[0]
+
+
+def test_the_clock_is_looked_at() -> None:
+    past = explain_url(GET.url)
+    assert past.causes == (f"the URL ended at {GET.expires_at.isoformat()}",)
+    ahead = Presigner(PLAIN, region="x").presign("list_buckets", signing_time=datetime.now(UTC) + DAY)
+    assert "dated ahead" in explain_url(ahead.url).causes[0]
+    other = explain_url(GET.url.replace("%2F20260301%2F", "%2F20260302%2F"))
+    assert other.causes[0] == "the scope is of another day than the date"
+
+
+@pytest.mark.parametrize("document", ["", "<html/>", b"\xff", "<Error>", 5, ["<Error/>"], "\ud800"])
+def test_what_is_no_error_document_is_invalid(document: Any) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        explain_url(GET.url, error_xml=document)
+    assert [problem.argument for problem in caught.value.problems] == ["error_xml"]
+
+
+def test_customer_keys_stay_out_of_an_explanation() -> None:
+    request = put(SSECustomerKey="customer-key-customer-key-custom")
+    key = request.headers["x-amz-server-side-encryption-customer-key"]
+    explanation = explain_url(request.url, error_xml=seen(request, host="other"), credentials=CREDENTIALS)
+    assert_clean(str(explanation) + repr(explanation), [SECRET, TOKEN, key, signature_of(request.url)])
+    assert explanation.signature_matches is True
+
+
+# --- anything at all --------------------------------------------------------------------------------------------------
+
+letters = st.text(max_size=20)
+queries = st.lists(
+    st.tuples(
+        st.one_of(st.sampled_from(["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders",
+                                   "X-Amz-Signature", "X-Amz-Security-Token", "x-id"]), letters),
+        st.one_of(st.sampled_from(["AWS4-HMAC-SHA256", "AKID/20260301/x/s3/aws4_request", "20260301T123045Z",
+                                   "99991231T235959Z", "9999999999", "host;x-amz-meta-a", ";", "0"]), letters),
+    ),
+    max_size=10,
+).map(lambda pairs: "&".join(f"{quote(name)}={quote(value)}" for name, value in pairs))  # fmt: skip
+REST = "AKID%2F20260301%2Fx%2Fs3%2Faws4_request&X-Amz-Expires=9999999999&X-Amz-SignedHeaders=host&X-Amz-Signature=0"
+urls = st.one_of(
+    letters,
+    st.builds("{}://{}/{}?{}".format, st.sampled_from(["http", "https", "HTTP", "s3"]), letters, letters, queries),
+    st.builds(
+        "https://h{}?{}&X-Amz-Algorithm={}&X-Amz-Date=99991231T235959Z&X-Amz-Credential=".format, letters, queries, letters
+    ).map(lambda text: text + REST),
+)
+spots = st.tuples(st.integers(0, len(PUT.url) - 1), st.one_of(letters, st.characters()))
+
+
+def answered(url: str) -> None:
+    """Read and answered, or `InvalidRequest`; any other exception fails the test by itself."""
+    for call in (
+        lambda: inspect_url(url).operation,
+        lambda: verify_url(url, CREDENTIALS, method="GET", headers={"x-amz-meta-a": "b"}, at=NOW),
+        lambda: str(explain_url(url, credentials=CREDENTIALS, error_xml=seen())),
+    ):
+        with suppress(InvalidRequest):
+            assert call() is not True
+
+
+@settings(max_examples=5 * settings().max_examples)
+@given(urls)
+@example("https://h/?" + "&".join(f"{name}=%00" for name in ("X-Amz-Signature", "X-Amz-Date")))
+def test_any_url_is_answered(url: str) -> None:
+    answered(url)
+
+
+@settings(max_examples=5 * settings().max_examples)
+@given(spots)
+def test_a_broken_url_is_answered(spot: tuple[int, str]) -> None:
+    at, text = spot
+    answered(PUT.url[:at] + text + PUT.url[at + 1 :])
+
+
+jsonish = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), letters),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(letters, inner, max_size=4)),
+    max_leaves=8,
+)
+said = st.lists(
+    st.one_of(
+        jsonish,
+        st.tuples(st.sampled_from(["eq", "starts-with"]), st.sampled_from(["$key", "$acl", "$Content-Type"]), letters),
+        st.tuples(st.just("content-length-range"), st.integers(), st.integers()),
+    ),
+    max_size=4,
+)
+policies = st.one_of(
+    letters,
+    st.binary(max_size=40).map(lambda data: base64.b64encode(data).decode()),
+    jsonish.map(recoded),
+    st.builds(lambda end, conditions: recoded({"expiration": end, "conditions": conditions}), st.one_of(
+        st.sampled_from(["2026-03-01T13:00:00Z", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"]), letters), said),
+)  # fmt: skip
+names = st.sampled_from([*FORM, "acl", "KEY", "x-amz-storage-class"])
+
+
+@settings(max_examples=5 * settings().max_examples)
+@given(
+    st.dictionaries(names, letters, max_size=4),
+    st.one_of(st.none(), policies),
+    letters,
+    st.integers(0),
+    st.one_of(st.none(), letters),
+)
+def test_any_form_is_answered(
+    changes: dict[str, str], policy: str | None, bucket: str, size: int, filename: str | None
+) -> None:
+    fields = {**FORM, **changes, **({} if policy is None else {"policy": policy})}
+    with suppress(InvalidRequest):
+        verification = verify_post(fields, CREDENTIALS, bucket=bucket, size=size, filename=filename, at=NOW)
+        assert not verification or (fields["policy"] == FORM["policy"] and bucket == "bucket")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import os
 from collections.abc import AsyncIterator, Callable
@@ -644,6 +646,52 @@ async def test_send_reads_no_more_than_max_body() -> None:
         with pytest.raises(TransferError, match="larger than 5 bytes"):
             await moving.send(GET, max_body=5)
         assert transport.sent == 1
+
+
+def demanding(headers: dict[str, str], url: str = URL, operation: str | None = "DeleteObjects") -> PresignedRequest:
+    return PresignedRequest("POST", url, headers, END, operation, "required")
+
+
+EMPTY = "1B2M2Y8AsgTpgAmY7PhCfg=="
+
+
+@pytest.mark.parametrize(
+    ("body", "digest"),
+    [(b"abc", "kAFQmDzST7DWlj99KOF/cg=="), (b"", EMPTY), (None, EMPTY), ("file", "ttgbNgpWctgMJ0MPORU+LA==")],
+)
+async def test_send_adds_the_digest_that_the_operation_demands_and_nothing_else(body: Any, digest: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(2**20))
+    transport = FakeTransport(otherwise=Say(200))
+    async with transfer(transport) as moving:
+        await moving.send(demanding({"x-amz-a": "b"}), tmp_path / body if isinstance(body, str) else body)
+    assert dict(transport.requests[0].headers) == {"x-amz-a": "b", "Content-MD5": digest}
+    assert body is None or hashlib.md5(transport.bodies[0]).digest() == base64.b64decode(digest)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        demanding({"content-MD5": "given"}),
+        demanding({"X-Amz-Checksum-SHA256": "given"}),
+        demanding({}, URL + "&x-amz-checksum-crc32=given"),
+        demanding({}, operation="PutObject"),
+        demanding({}, operation="no operation"),
+        demanding({}, operation=None),
+    ],
+    ids=["md5", "sha256", "in the query", "another operation", "no operation", "none"],
+)
+async def test_send_adds_no_digest_where_there_is_one_or_none_is_demanded(request_: PresignedRequest) -> None:
+    transport = FakeTransport(otherwise=Say(200))
+    async with transfer(transport) as moving:
+        await moving.send(request_, b"abc")
+    assert transport.requests[0].headers == request_.headers
+
+
+async def test_what_says_how_a_digest_is_made_is_none(tmp_path: Path) -> None:
+    transport = FakeTransport(otherwise=Say(200))
+    async with transfer(transport) as moving:
+        await moving.send(demanding({"x-amz-sdk-checksum-algorithm": "SHA256", "x-amz-checksum-type": "COMPOSITE"}), b"abc")
+    assert "Content-MD5" in transport.requests[0].headers
 
 
 async def test_send_of_a_head() -> None:

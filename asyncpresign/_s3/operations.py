@@ -32,6 +32,7 @@ __all__ = [
     "bucket_problems",
     "key_problems",
     "lookup",
+    "requires_checksum",
     "text_problem",
 ]
 
@@ -122,6 +123,12 @@ def lookup(name: str) -> Operation:
         suggestion = nearest(name, (*NAMES, *TABLE))
         raise InvalidRequest(Problem("operation", "the name of an S3 operation", redact(repr(name)), suggestion))
     return _read(canonical)
+
+
+def requires_checksum(name: str | None) -> bool:
+    """Whether S3 takes a body for this operation with a digest only; not for what is no operation."""
+    canonical = NAMES.get(name or "", name or "")
+    return canonical in TABLE and Trait.CHECKSUM in _read(canonical).traits
 
 
 @cache

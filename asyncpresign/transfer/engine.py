@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import assert_never
+from urllib.parse import parse_qsl, urlsplit
 
+from .._s3.operations import requires_checksum
 from ..errors import InvalidRequest, Problem, describe
 from ..http.transport import Request, Response
 from ..models import PresignedRequest
 from .downloads import download
 from .exchange import Exchange, read_answer
+from .integrity import encode
 from .items import Download, FormUpload, Item, Source, Status, TransferResult, Upload
-from .sources import open_source, size_problems
+from .sources import OpenSource, open_source, size_problems
 from .uploads import upload, upload_form
 
 # What an item's fields hold if they hold anything; the others are looked at where they are used.
@@ -21,6 +25,11 @@ _KINDS: Mapping[str, tuple[type, str]] = {
     "filename": (str, "a text"),
     "content_type": (str, 'a content type, or "guess"'),
 }
+
+
+# Headers that carry a digest, of which one is enough: these two beginnings, but for what says how one is made.
+_DIGESTS = ("content-md5", "x-amz-checksum-")
+_NO_DIGESTS = ("x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type")
 
 
 async def perform(exchange: Exchange, item: Item) -> TransferResult:
@@ -45,18 +54,37 @@ async def send(
 ) -> Response:
     """See `Transfer.send`."""
     source = await open_source(body, None, exchange.threads) if body is not None else None
-    sign = exchange.keeping(Request(request.method, request.url, request.headers, source, request.expires_at))
 
     async def attempt(_: int) -> Response:
         async with exchange.answer(sign, any_status=not raise_for_status) as answer:
             return Response(answer.status, answer.headers, await read_answer(answer, max_body))
 
     try:
+        headers = {**request.headers, **(await _digest(source) if _wants_digest(request) else {})}
+        sign = exchange.keeping(Request(request.method, request.url, headers, source, request.expires_at))
         response, _ = await exchange.persist(attempt, exchange.allowed(None, source))
     finally:
         if source is not None:
             source.close()
     return response
+
+
+def _wants_digest(request: PresignedRequest) -> bool:
+    """Whether S3 refuses the body without a digest, and the request has none."""
+    if not requires_checksum(request.operation):
+        return False
+    query = parse_qsl(urlsplit(request.url).query, keep_blank_values=True)
+    given = [name.lower() for name in (*request.headers, *(name for name, _ in query))]
+    return not any(name.startswith(_DIGESTS) and name not in _NO_DIGESTS for name in given)
+
+
+async def _digest(source: OpenSource | None) -> dict[str, str]:
+    """Content-MD5, which every server knows and which need not be signed."""
+    md5 = hashlib.md5(usedforsecurity=False)
+    if source is not None:
+        async for _ in source.part(0, source.size, md5.update).chunks():
+            pass
+    return {"Content-MD5": encode(md5.digest())}
 
 
 def _check_item(item: object) -> None:

@@ -237,7 +237,8 @@ class Transfer:
         """Send any signed request and return the whole answer, of at most `max_body` bytes.
 
         A failure is tried again as for any item; with `raise_for_status=False` every answer is returned as it came.
-        Raises a `PresignError`.
+        `Content-MD5` is added for the operations whose body S3 takes with a digest only (DeleteObjects and its like), unless
+        the request has one, and nothing else. Raises a `PresignError`.
         """
         self._check_entered()
         if not isinstance(request, PresignedRequest):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from asyncpresign.transfer import decide
 from tests.botocore_differences import DIFFERENCES
+from tests.faults import FAULTS
 
 DOCS = Path(__file__).parent.parent / "docs"
 _BLOCK = re.compile(r"(<!-- begin (?P<name>[a-z-]+) -->\n).*?(<!-- end (?P=name) -->)", re.DOTALL)
@@ -35,9 +36,21 @@ def differences() -> str:
     return table(("what", "why", "asyncpresign"), rows)
 
 
+def wordings() -> str:
+    rows = [(f'"{words}"', action, kind.__name__) for words, (action, kind) in decide.WORDINGS.items()]
+    return table(("the message has", "cure", "error when it does not help"), rows)
+
+
+def faults() -> str:
+    rows = [(fault.happens, fault.happens_to, fault.what_the_user_sees) for fault in FAULTS.values()]
+    return table(("what happens", "to a", "what you see"), rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "codes": codes,
     "differences": differences,
+    "faults": faults,
+    "wordings": wordings,
 }
 
 

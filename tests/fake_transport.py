@@ -112,7 +112,7 @@ class World:
     sleeps: list[float] = field(default_factory=list)
     names: int = 0
     ticks: float = 0.0
-    step: float = 1.0
+    step: float = 2.0**-10
     chance: float = 0.5
 
     def edge(self) -> Edge:

@@ -88,7 +88,7 @@ def transfer(transport: FakeTransport, world: World | None = None, **options: An
 
 async def test_a_download_of_an_object_is_signed() -> None:
     transport = FakeTransport([Say(body=b"content")])
-    async with transfer(transport) as moving:
+    async with transfer(transport, World(step=1.0)) as moving:
         result = await moving.download(OBJECT, params={"ResponseContentType": "text/plain"}, id="mine")
     sent = transport.requests[0]
     assert (sent.method, sent.url.partition("?")[0], dict(sent.headers)) == ("GET", "http://s3.test/bucket/a/key", {})

@@ -23,6 +23,7 @@ from ..errors import PresignError, ResponseError
 from ..models import PresignedRequest, S3Object
 from ..signers.offline import OfflineSigner
 from ..testing import local_s3
+from ..transfer.edge import Edge
 from ..transfer.items import Download, FormUpload, Item
 from ..transfer.report import TransferReport
 from ..transfer.transfer import Transfer
@@ -171,15 +172,11 @@ class Demo:
         good = await signer.presign("get_object", params)
         other_end = "0" if not good.url.endswith("0") else "1"
         tampered = PresignedRequest("GET", good.url[:-1] + other_end, good.headers, good.expires_at)
-        expired = await signer.presign("get_object", params, expires_in=60, signing_time=datetime.now(UTC) - timedelta(hours=1))
-        refused = {}
-        for name, request in {"tampered": tampered, "expired": expired}.items():
-            refused[name] = ""
-            try:
-                await transfer.download(request)
-            except ResponseError as error:
-                refused[name] = f"{type(error).__name__} (HTTP {error.status} {error.code})"
-        return refused
+        then = datetime.now(UTC) - timedelta(hours=1)
+        expired = await signer.presign("get_object", params, expires_in=60, signing_time=then)
+        # By a clock that tells the time, what has expired would not be sent at all.
+        async with Transfer(edge=Edge(now=lambda: then)) as unaware:
+            return {"tampered": await _refusal(transfer, tampered), "expired": await _refusal(unaware, expired)}
 
     async def _show_links(self, signer: OfflineSigner, folder: Path) -> None:
         if self.as_json and not self.keep:
@@ -210,6 +207,14 @@ class Demo:
 
     def _tell(self, line: str) -> None:
         say(line, to_stderr=self.as_json)
+
+
+async def _refusal(transfer: Transfer, request: PresignedRequest) -> str:
+    try:
+        await transfer.download(request)
+    except ResponseError as error:
+        return f"{type(error).__name__} (HTTP {error.status} {error.code})"
+    return ""
 
 
 def peak_memory() -> int | None:

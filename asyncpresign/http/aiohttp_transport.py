@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl as ssl_module
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from urllib.request import getproxies, proxy_bypass
 
@@ -20,9 +21,11 @@ from yarl import URL
 from ..errors import InvalidRequest, NetworkError, PresignError, Problem, describe, redact
 from .transport import Answer, Request, RequestBody
 
-# Seconds to connect (name, TCP, TLS), and without a byte in either direction. There is no total: big objects take long.
-CONNECT_SECONDS = 30.0
-STALL_SECONDS = 60.0
+# Seconds to connect (TCP, TLS), and without a byte in either direction; bytes a second that a body must bring in that time.
+# There is no total: big objects take long.
+CONNECT = 30.0
+STALL = 60.0
+SLOWEST = 256.0
 
 # Bytes of a body that the server must take within the time of a stall.
 PIECE = 256 * 1024
@@ -87,12 +90,34 @@ async def _write(writer: AbstractStreamWriter, chunk: bytes, stall: float) -> No
             await writer.write(view[start : start + PIECE])
 
 
+class _Pace:
+    """Notices a body that drips: each byte in time, and never an end. Only time that is waited for the server counts."""
+
+    def __init__(self, seconds: float, slowest: float, monotonic: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._slowest = slowest
+        self.monotonic = monotonic
+        self._waited = 0.0
+        self._came = 0
+
+    def note(self, seconds: float, size: int) -> None:
+        """`size` bytes came, after so many seconds. Raises `NetworkError` when too few did since the last time it looked."""
+        self._waited += seconds
+        self._came += size
+        if self._waited < self._seconds:
+            return
+        if self._came < self._slowest * self._waited:
+            raise NetworkError(f"fewer than {self._slowest:g} bytes a second for {self._seconds:g} seconds")
+        self._waited, self._came = 0.0, 0
+
+
 class _Answer:
     """aiohttp's response as an `Answer`."""
 
-    def __init__(self, response: aiohttp.ClientResponse, request: Request) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, request: Request, pace: _Pace) -> None:
         self._content = response.content
         self._request = request
+        self._pace = pace
         self.status = response.status
         headers: dict[str, str] = {}
         for name, value in response.headers.items():
@@ -100,8 +125,12 @@ class _Answer:
         self.headers: Mapping[str, str] = headers
 
     async def chunks(self) -> AsyncIterator[bytes]:
+        pace = self._pace
+        began = pace.monotonic()
         while chunk := await self._next():
+            pace.note(pace.monotonic() - began, len(chunk))
             yield chunk
+            began = pace.monotonic()
 
     async def _next(self) -> bytes:
         try:
@@ -116,8 +145,9 @@ class AiohttpTransport:
 
     Of a borrowed session nothing else is used: its headers, cookies and credentials would break signatures. `ssl` is a
     context or False (no verification) and belongs to the pool, so it cannot stand beside `session`; `proxy` is a URL, and
-    `trust_env` lets the environment name it. `stall`, in seconds, is how long the server may neither give nor take a byte.
-    Raises `InvalidRequest`.
+    `trust_env` lets the environment name it. `connect`, in seconds, is how long a connection may take to come about, `stall`
+    how long the server may neither give nor take a byte, `slowest` how many bytes a second a body must bring over a `stall`
+    of waiting for it. `monotonic` is the clock. Raises `InvalidRequest`.
     """
 
     def __init__(
@@ -127,11 +157,16 @@ class AiohttpTransport:
         ssl: ssl_module.SSLContext | bool | None = None,
         proxy: str | None = None,
         trust_env: bool = False,
-        stall: float = STALL_SECONDS,
+        connect: float = CONNECT,
+        stall: float = STALL,
+        slowest: float = SLOWEST,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._trust_env = trust_env
         self._stall = stall
-        self._timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=CONNECT_SECONDS, sock_read=stall)
+        self._slowest = slowest
+        self._monotonic = monotonic
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect, sock_read=stall)
         self._session = aiohttp.ClientSession(
             connector=_new_pool(ssl) if session is None else _borrowed_pool(session, ssl),
             connector_owner=session is None,
@@ -147,7 +182,7 @@ class AiohttpTransport:
             raise InvalidRequest(Problem("session", "an open aiohttp.ClientSession", "a closed one"))
         response = await self._request(request)
         try:
-            yield _Answer(response, request)
+            yield _Answer(response, request, _Pace(self._stall, self._slowest, self._monotonic))
         finally:
             # Stops a body that is still being sent, and closes a connection that was not read to its end.
             response.release()
@@ -207,5 +242,7 @@ def _ours(error: Exception, request: Request) -> PresignError:
         return InvalidRequest(Problem("url or headers", "what HTTP can carry", redact(f"{type(error).__name__}: {error}")))
     # Trying again cures no certificate.
     permanent = isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ServerFingerprintMismatch)
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return NetworkError(f"the name {error.host!r} cannot be resolved: is the endpoint right?", request=str(request))
     text = redact(str(error)) or "no further information"
     return NetworkError(f"{type(error).__name__}: {text}", request=str(request), permanent=permanent)

@@ -161,7 +161,10 @@ class Transfer:
     async def __aenter__(self) -> Self:
         if self._transport is not None:
             raise InvalidRequest(Problem("transfer", "a Transfer that is not in use", "one entered before"))
-        self._transport = self._given_transport or AiohttpTransport(**self._http)
+        limits, monotonic = self._limits, self._edge.monotonic
+        self._transport = self._given_transport or AiohttpTransport(
+            **self._http, connect=limits.connect, stall=limits.stall, slowest=limits.slowest, monotonic=monotonic
+        )
         self._exchange = Exchange(
             self._transport, self._signer, self._retry, self._limits, Threads(THREADS), self._edge, self._sizes
         )

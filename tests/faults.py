@@ -1,0 +1,342 @@
+"""Every fault that a transfer survives or reports: one table, which the tests run and docs/reliability.md prints.
+
+A row with `replies` is run by tests/test_transfer_faults.py against tests/fault_server.py, for each of its kinds. A row
+without is run by a test that asks for it by name: `await FAULTS["disk full"].ends(moving.download(...))`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from asyncpresign import (
+    AccessDenied,
+    Limits,
+    NetworkError,
+    NotFound,
+    PreconditionFailed,
+    PresignError,
+    Redirected,
+    ResponseError,
+    RetryPolicy,
+    ServerError,
+    SignatureMismatch,
+    SlowDown,
+    TransferResult,
+    URLExpired,
+)
+
+from .fake_transport import NOW
+from .fault_server import RESET, Read, Reply, Then, answer, chunked, html_error, http_date, redirect, s3_error
+
+CONTENT = b"the whole content" * 10
+HEAD = answer(200, CONTENT)
+WHOLE = Reply(HEAD)
+
+
+class Kind(StrEnum):
+    """What is under way when it happens."""
+
+    DOWNLOAD = "download"
+    UPLOAD = "PUT"
+    FORM = "form"
+    RANGES = "ranged download"
+    MULTIPART = "multipart upload"
+    STREAM = "stream"
+
+
+SINGLE = (Kind.DOWNLOAD, Kind.UPLOAD, Kind.FORM)
+UPLOADS = (Kind.UPLOAD, Kind.FORM)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """`happens` is what the server, the network or the disk does, and to what `kinds` of item.
+
+    `replies` are the server's first answers and `then` all later ones. It ends whole in so many `attempts`, or as `error`
+    after them (0: it never ends by itself); `waits` are the seconds slept between them, with chances of one half.
+    `signed_here`: the item is an `S3Object` that the transfer's own signer signs, not a URL. `options` are the transfer's;
+    `sees` is what else there is to say to the user.
+    """
+
+    happens: str
+    kinds: tuple[Kind, ...] = SINGLE
+    replies: tuple[Reply, ...] = ()
+    then: Reply = WHOLE
+    signed_here: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    error: type[PresignError] | None = None
+    attempts: int = 2
+    waits: tuple[float, ...] | None = None
+    sees: str = ""
+
+    @property
+    def what_the_user_sees(self) -> str:
+        if self.attempts == 0:
+            return self.sees
+        if self.error is None:
+            ending = "done" if self.attempts == 1 else f"done, in attempt {self.attempts}"
+        else:
+            after = "at once" if self.attempts == 1 else f"after {self.attempts} attempts"
+            ending = f"`{self.error.__name__}` {after}"
+        return f"{ending}; {self.sees}" if self.sees else ending
+
+    @property
+    def happens_to(self) -> str:
+        return "any of them" if self.kinds == SINGLE else ", ".join(self.kinds)
+
+    async def ends(self, work: Awaitable[TransferResult]) -> TransferResult | PresignError:
+        """Asserts that `work` ends as this row says, and returns how."""
+        try:
+            ended: TransferResult | PresignError = await work
+        except PresignError as error:
+            ended = error
+        expected = TransferResult if self.error is None else self.error
+        assert type(ended) is expected, ended
+        assert getattr(ended, "attempts", None) == self.attempts
+        return ended
+
+
+def _lost(happens: str, reply: Reply, error: type[PresignError], **more: Any) -> Fault:
+    """What nothing cures, so that one answer is enough; `attempts` otherwise."""
+    return Fault(**{"happens": happens, "replies": (reply,), "then": reply, "error": error, "attempts": 1, **more})
+
+
+_SLOW = s3_error(503, "SlowDown")
+_EXPIRED = Reply(s3_error(403, "AccessDenied", "Request has expired"))
+_NOTHING_LEFT = "no task, file or connection is left"
+_DATE = ("Date", http_date(NOW + timedelta(hours=2)))
+
+FAULTS: Mapping[str, Fault] = {
+    # --- no answer, or half of one
+    "refused": Fault(happens="the connection is refused, then taken"),
+    "refused for ever": Fault(happens="the connection is refused every time", error=NetworkError, attempts=6),
+    "no such host": Fault(
+        happens="the host's name cannot be resolved", error=NetworkError, attempts=6, sees="the message names the host"
+    ),
+    "reset before the head": Fault(happens="the connection is reset before an answer", replies=(RESET,), waits=(0.05,)),
+    "closed before the head": Fault(
+        happens="the connection is closed before an answer", replies=(Reply(b"", Then.CLOSE),), waits=(0.05,)
+    ),
+    "reset in the request": Fault(
+        happens="the connection is reset while the request is sent", replies=(Reply(b"", Then.RESET, Read.HEAD),), waits=(0.05,)
+    ),
+    "reset in the head": Fault(happens="a reset in the answer's head", replies=(Reply(HEAD[:20], Then.RESET),), waits=(0.05,)),
+    "closed in the head": Fault(happens="the answer's head ends early", replies=(Reply(HEAD[:20], Then.CLOSE),), waits=(0.05,)),
+    "reset for ever": _lost("a reset every time", RESET, NetworkError, attempts=6),
+    "not HTTP": Fault(happens="the answer is no HTTP", replies=(Reply(b"garbage\r\n\r\n", Then.CLOSE),), waits=(0.05,)),
+    "idle connection": Fault(happens="a kept connection turns out to be closed"),
+    "reset in the body": Fault(
+        happens="a reset in the body", kinds=(Kind.DOWNLOAD,), replies=(Reply(HEAD[:-5], Then.RESET),), waits=(0.05,)
+    ),
+    "short body": Fault(
+        happens="the body is shorter than its Content-Length",
+        kinds=(Kind.DOWNLOAD,),
+        replies=(Reply(HEAD[:-5], Then.CLOSE),),
+        waits=(0.05,),
+    ),
+    "no body": Fault(
+        happens="the body does not come at all", kinds=(Kind.DOWNLOAD,), replies=(Reply(HEAD[: -len(CONTENT)], Then.CLOSE),)
+    ),
+    "short chunked body": Fault(
+        happens="a chunked body ends early", kinds=(Kind.DOWNLOAD,), replies=(Reply(chunked(CONTENT)[:-9], Then.CLOSE),)
+    ),
+    "dripped and cut": Fault(
+        happens="the body comes byte by byte, and ends early",
+        kinds=(Kind.DOWNLOAD,),
+        replies=(Reply(HEAD[:-5], Then.CLOSE, drip=True),),
+    ),
+    "short for ever": _lost(
+        "the body is short every time", Reply(HEAD[:-5], Then.CLOSE), NetworkError, kinds=(Kind.DOWNLOAD,), attempts=6
+    ),
+    "long body": Fault(
+        happens="the body is longer than its Content-Length",
+        kinds=(Kind.DOWNLOAD,),
+        replies=(Reply(HEAD + b"more than was said", Then.CLOSE),),
+        waits=(0.05,),
+    ),
+    "long for ever": _lost(
+        "the body is longer every time",
+        Reply(HEAD + b"more than was said", Then.CLOSE),
+        NetworkError,
+        kinds=(Kind.DOWNLOAD,),
+        attempts=6,
+    ),
+    "stall": _lost(
+        "the answer stops, with the connection open",
+        Reply(HEAD[:-5], Then.HOLD),
+        NetworkError,
+        options={"limits": Limits(stall=0.2), "retry": RetryPolicy(attempts=2)},
+        attempts=2,
+        sees="each after `Limits.stall` seconds",
+    ),
+    "drip": Fault(
+        happens="the body comes a byte a second",
+        kinds=(Kind.DOWNLOAD,),
+        error=NetworkError,
+        attempts=6,
+        sees="slower than `Limits.slowest`",
+    ),
+    # --- an answer that is a refusal, for now
+    "500": Fault(happens="500 InternalError", replies=(Reply(s3_error(500, "InternalError")),), waits=(0.05,)),
+    "500 with seconds": Fault(
+        happens="500 with Retry-After: 4",
+        replies=(Reply(s3_error(500, "InternalError", headers=[("Retry-After", "4")])),),
+        waits=(4.0,),
+        sees="after 4 s",
+    ),
+    "500 for ever": _lost("500 every time", Reply(s3_error(500, "InternalError")), ServerError, attempts=6),
+    "502": Fault(happens="502 of a proxy, in HTML", replies=(Reply(html_error(502)),), waits=(0.05,)),
+    "502 with seconds": Fault(
+        happens="502 with Retry-After: 5",
+        replies=(Reply(answer(502, headers=[("Retry-After", "5")])),),
+        waits=(5.0,),
+        sees="after 5 s",
+    ),
+    "503": Fault(
+        happens="503 SlowDown",
+        replies=(Reply(_SLOW),),
+        waits=(0.05,),
+        sees="with half as many requests to that host from then on, until it is well",
+    ),
+    "503 with seconds": Fault(
+        happens="503 with Retry-After: 3",
+        replies=(Reply(s3_error(503, "SlowDown", headers=[("Retry-After", "3")])),),
+        waits=(3.0,),
+        sees="after 3 s, in which nobody asks that host",
+    ),
+    "503 with a date": Fault(
+        happens="503 with a date in Retry-After, 9 s ahead",
+        replies=(Reply(s3_error(503, "SlowDown", headers=[("Retry-After", http_date(NOW + timedelta(seconds=9)))])),),
+        waits=(9.0,),
+        sees="after 9 s",
+    ),
+    "503 with an hour": Fault(
+        happens="503 with Retry-After: 3600",
+        replies=(Reply(s3_error(503, "SlowDown", headers=[("Retry-After", "3600")])),),
+        waits=(20.0,),
+        sees="after `RetryPolicy.cap` seconds",
+    ),
+    "503 with nonsense": Fault(
+        happens="503 with nonsense in Retry-After",
+        replies=(Reply(s3_error(503, "SlowDown", headers=[("Retry-After", "soon")])),),
+        waits=(0.05,),
+    ),
+    "503, closing": Fault(
+        happens="503, and the connection is closed",
+        replies=(Reply(answer(503, headers=[("Connection", "close")]), Then.CLOSE),),
+        waits=(0.05,),
+    ),
+    "503, chunked": Fault(
+        happens="503 in chunks",
+        replies=(Reply(chunked(_SLOW.partition(b"\r\n\r\n")[2]).replace(b"200", b"503", 1)),),
+        waits=(0.05,),
+    ),
+    "SlowDown storm": Fault(
+        happens="five times 503 SlowDown", replies=(Reply(_SLOW),) * 5, attempts=6, waits=(0.05, 0.1, 0.2, 0.4, 0.8)
+    ),
+    "503 for ever": _lost("503 SlowDown every time", Reply(_SLOW), SlowDown, attempts=6),
+    "429": Fault(happens="429", replies=(Reply(answer(429)),), waits=(0.05,), sees="as after 503"),
+    "429 with seconds": Fault(
+        happens="429 with Retry-After: 2",
+        replies=(Reply(answer(429, headers=[("Retry-After", "2")])),),
+        waits=(2.0,),
+        sees="after 2 s",
+    ),
+    "RequestTimeout": Fault(
+        happens="400 RequestTimeout",
+        replies=(Reply(s3_error(400, "RequestTimeout", headers=[("Connection", "close")]), Then.CLOSE),),
+        waits=(0.05,),
+    ),
+    "conflict": Fault(
+        happens="409 ConditionalRequestConflict", replies=(Reply(s3_error(409, "ConditionalRequestConflict")),), waits=(0.05,)
+    ),
+    # --- signatures and clocks
+    "expired in mid-job": Fault(
+        happens="403 Request has expired, to what the transfer signs itself",
+        replies=(_EXPIRED,),
+        signed_here=True,
+        waits=(0.0,),
+        sees="signed anew",
+    ),
+    "expired, given signed": _lost("403 Request has expired, to a URL or form given signed", _EXPIRED, URLExpired),
+    "expired before it is sent": Fault(
+        happens="a URL or form given signed is past its end, by this machine's clock",
+        error=URLExpired,
+        attempts=1,
+        sees="nothing is sent",
+    ),
+    "dead credentials": Fault(
+        happens="400 ExpiredToken, to what the transfer signs itself",
+        replies=(Reply(s3_error(400, "ExpiredToken")),),
+        signed_here=True,
+        waits=(0.0,),
+        sees="with fresh credentials; the source is asked once for all items",
+    ),
+    "dead credentials, given signed": _lost(
+        "400 ExpiredToken, to a URL or form given signed", Reply(s3_error(400, "ExpiredToken")), URLExpired
+    ),
+    "wrong clock": Fault(
+        happens="403 RequestTimeTooSkewed, to what the transfer signs itself",
+        replies=(Reply(s3_error(403, "RequestTimeTooSkewed", headers=[_DATE])),),
+        signed_here=True,
+        waits=(0.0,),
+        sees="by the server's clock; set once for all items",
+    ),
+    "slow clock": Fault(
+        happens="403 Request has expired by a server whose clock is hours ahead, to what the transfer signs itself",
+        replies=(Reply(s3_error(403, "AccessDenied", "Request has expired", headers=[_DATE])),),
+        signed_here=True,
+        waits=(0.0,),
+        sees="by the server's clock",
+    ),
+    "signature": _lost("403 SignatureDoesNotMatch", Reply(s3_error(403, "SignatureDoesNotMatch")), SignatureMismatch),
+    # --- an answer that is a refusal, for good
+    "403": _lost("403 AccessDenied", Reply(s3_error(403, "AccessDenied", "Access Denied")), AccessDenied),
+    "403 of a proxy": _lost("403 of a proxy, in HTML", Reply(html_error(403)), AccessDenied),
+    "404": _lost("404 NoSuchKey", Reply(s3_error(404, "NoSuchKey")), NotFound),
+    "404, cut": _lost("404 whose explanation is cut off", Reply(s3_error(404, "NoSuchKey")[:-5], Then.CLOSE), NotFound),
+    "411": _lost("411 MissingContentLength", Reply(s3_error(411, "MissingContentLength")), ResponseError),
+    "412": _lost("412 PreconditionFailed", Reply(s3_error(412, "PreconditionFailed")), PreconditionFailed),
+    "301": _lost(
+        "301 PermanentRedirect",
+        Reply(s3_error(301, "PermanentRedirect", headers=[("x-amz-bucket-region", "eu-west-3")])),
+        Redirected,
+        sees="the message names the region",
+    ),
+    "307": _lost(
+        "307 to another host", Reply(redirect(307, "http://127.0.0.1:1/elsewhere")), Redirected, sees="which is not asked"
+    ),
+    "early refusal": Fault(
+        happens="400 while the body is still being sent", kinds=UPLOADS, error=ResponseError, attempts=1, sees="what S3 said"
+    ),
+    # --- bodies that come in other ways
+    "gzip": Fault(
+        happens="the body has a Content-Encoding: gzip",
+        kinds=(Kind.DOWNLOAD,),
+        replies=(Reply(answer(200, CONTENT, headers=[("Content-Encoding", "gzip")])),),
+        attempts=1,
+        sees="as it was stored, not unpacked",
+    ),
+    "chunked": Fault(
+        happens="the body has no Content-Length",
+        kinds=(Kind.DOWNLOAD,),
+        replies=(Reply(chunked(CONTENT)),),
+        attempts=1,
+        sees="`verified_by` is None unless a checksum says more",
+    ),
+    # --- leaving early
+    "break": Fault(
+        happens="the loop over results is left", kinds=(Kind.STREAM,), attempts=0, sees="no task, file or connection is left"
+    ),
+    "raise": Fault(
+        happens="the loop over results raises", kinds=(Kind.STREAM,), attempts=0, sees="no task, file or connection is left"
+    ),
+    "timeout": Fault(
+        happens="the loop over results times out", kinds=(Kind.STREAM,), attempts=0, sees="no task, file or connection is left"
+    ),
+    "cancelled": Fault(happens="the task is cancelled, at any await", attempts=0, sees=_NOTHING_LEFT),
+}

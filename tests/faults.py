@@ -171,7 +171,7 @@ FAULTS: Mapping[str, Fault] = {
         NetworkError,
         options={"limits": Limits(stall=0.2), "retry": RetryPolicy(attempts=2)},
         attempts=2,
-        sees="each after `Limits.stall` seconds",
+        sees="with `RetryPolicy(attempts=2)`, each after `Limits.stall` seconds",
     ),
     "drip": Fault(
         happens="the body comes a byte a second",

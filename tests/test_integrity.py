@@ -172,6 +172,19 @@ def test_the_digest_of_the_parts_digests() -> None:
     assert of_parts(CHECKSUMS["md5"], digests) == hashlib.md5(b"".join(digests)).digest()
 
 
+@EVERY
+@given(data=st.binary(min_size=1, max_size=200), cuts=st.lists(st.integers(1, 60), max_size=9), size=st.integers(1, 70))
+def test_the_same_of_bytes_that_come_in_pieces(checksum: Checksum, data: bytes, cuts: list[int], size: int) -> None:
+    parts = [data[start : start + size] for start in range(0, len(data), size)]
+    hasher = Proof(checksum, b"", len(parts)).hasher(size)
+    rest = data
+    for cut in cuts:
+        hasher.update(rest[:cut])
+        rest = rest[cut:]
+    hasher.update(rest)
+    assert hasher.digest() == of_parts(checksum, map(checksum.digest, parts))
+
+
 @CRCS
 @given(parts=st.lists(st.binary(max_size=300), max_size=5))
 def test_a_crc_of_the_whole_from_those_of_its_parts(checksum: Checksum, parts: list[bytes]) -> None:

@@ -1,54 +1,151 @@
-"""How one object comes down: asked for, received into its sink, proven, made visible."""
+"""How one object comes down: what is there already, what comes, and what is only streamed past."""
 
 from __future__ import annotations
 
-from ..errors import IntegrityError
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, get_args
+
+from ..errors import InvalidRequest, LocalFileError, Problem, ResponseError, describe
 from ..http.transport import Answer
-from .exchange import Exchange, Moved
-from .files import CHUNK
-from .items import Download
-from .sinks import Sink, check_destination, open_sink
+from ..models import PresignedRequest, S3Object
+from .exchange import Exchange, Moved, Sign, with_headers
+from .gates import Lane
+from .incoming import Expected, Incoming
+from .integrity import Proof, offered, parse_checksum
+from .items import Download, IfExists, Place, Status
+from .ranges import byte_range, check_range, likely_part_size, read_head
+from .sinks import check_destination, feed, open_sink, size_of
 from .tree import destination_of
+
+_UNSATISFIED = 416
 
 
 async def download(exchange: Exchange, item: Download) -> tuple[Moved, int]:
-    sign = exchange.signing(item.source, "source", "get_object", "GET", item.params)
+    expected = _expected(item)
+    sign = exchange.signing(item.source, "source", "get_object", "GET", _params(exchange, item))
     destination = destination_of(item.source, item.destination)
     check_destination(destination)
-    sink = await open_sink(destination, exchange.edge.token(), exchange.threads)
-
-    async def attempt(_: int) -> Moved:
-        await sink.restart()
-        async with exchange.answer(sign) as answer:
-            size, verified_by = await _receive(answer, sink, item.size)
-        return Moved(size, verified_by, await sink.commit())
-
+    if item.if_exists != "overwrite":
+        kept = await _what_is_there(exchange, item, sign, _path(destination, item.if_exists), expected)
+        if kept is not None:
+            return kept
+    exclusive = item.if_exists == "error"
+    sink = await open_sink(destination, exchange.edge.token(), exchange.threads, exclusive=exclusive)
     try:
-        return await exchange.persist(attempt, exchange.allowed(item.source, None))
+        return await Incoming(exchange, sign, exchange.allowed(item.source, None), sink, expected).fetch()
     finally:
         sink.discard()
 
 
-async def _receive(answer: Answer, sink: Sink, size: int | None) -> tuple[int, str | None]:
-    """Move the body into `sink`, in pieces that are worth a thread's while. Returns its size and what proved it."""
-    announced = answer.headers.get("content-length")
-    expected = int(announced) if announced is not None and announced.isdigit() else None
-    if size is not None and expected not in (None, size):
-        raise IntegrityError(f"the object has {expected} bytes, not the {size} that were expected")
-    limit = size if expected is None else expected
-    pending: list[bytes] = []
-    held = total = 0
-    async for chunk in answer.chunks():
-        pending.append(chunk)
-        held += len(chunk)
-        if limit is not None and total + held > limit:
-            raise IntegrityError(f"more than {limit} bytes arrived")
-        if held >= CHUNK:
-            await sink.write(b"".join(pending), total)
-            pending.clear()
-            total, held = total + held, 0
-    if limit is not None and total + held < limit:
-        raise IntegrityError(f"{total + held} bytes arrived instead of {limit}")
-    if held:
-        await sink.write(b"".join(pending), total)
-    return total + held, "size" if limit is not None else None
+def _expected(item: Download) -> Expected:
+    if item.if_exists not in get_args(IfExists):
+        expected = ", ".join(map(repr, get_args(IfExists)))
+        raise InvalidRequest(Problem("if_exists", f"one of {expected}", describe(item.if_exists)))
+    proof = None if item.checksum is None else parse_checksum(item.checksum)
+    etag = item.if_match
+    if etag is not None and not etag.startswith('"'):
+        etag = f'"{etag}"'
+    return Expected(item.size, proof, etag, _is_of_a_part(item))
+
+
+def _is_of_a_part(item: Download) -> bool:
+    """Whether what is asked for is a part of an object, by the caller's own words."""
+    if isinstance(item.source, S3Object):
+        return not {"Range", "PartNumber"}.isdisjoint(item.params or {})
+    return isinstance(item.source, PresignedRequest) and "range" in map(str.lower, item.source.headers)
+
+
+def _params(exchange: Exchange, item: Download) -> dict[str, Any] | None:
+    """S3 tells an object's checksum to who asks for it in a signed header only: it is asked when it is needed."""
+    params = None if item.params is None else dict(item.params)
+    if exchange.require_checksum and item.checksum is None and isinstance(item.source, S3Object):
+        return {"ChecksumMode": "ENABLED", **(params or {})}
+    return params
+
+
+# --- a file that is there ---------------------------------------------------------------------------------------------
+
+
+def _path(destination: Place, if_exists: str) -> str:
+    if isinstance(destination, str | os.PathLike):
+        return os.fspath(destination)
+    raise InvalidRequest(Problem("if_exists", f"'overwrite' for a {describe(destination)}: only paths exist", repr(if_exists)))
+
+
+async def _what_is_there(
+    exchange: Exchange, item: Download, sign: Sign, path: str, expected: Expected
+) -> tuple[Moved, int] | None:
+    """The file that is there, if it stays; what it is proven by, if it has to be."""
+    size = size_of(path)
+    if size is None:
+        return None
+    match item.if_exists:
+        case "error":
+            raise LocalFileError("exists already", path=path)
+        case "skip":
+            return Moved(size, None, status=Status.SKIPPED), 0
+    if expected.size not in (None, size) or expected.part:
+        return None
+    proof, part_size, attempts = expected.proof, 0, 0
+    if proof is None:
+        (total, proofs), attempts = await exchange.persist(
+            _probing(exchange, sign, expected), exchange.allowed(item.source, None)
+        )
+        if total != size:
+            return None
+        if size == 0:
+            return Moved(0, "size", status=Status.SKIPPED), attempts
+        proof, part_size = _best(proofs, size, exchange.sizes.part_size)
+    if proof is None:
+        return None
+    hasher = proof.hasher(part_size)
+    await feed(path, hasher.update, exchange.threads)
+    return (Moved(size, proof.name, status=Status.SKIPPED), attempts) if hasher.digest() == proof.digest else None
+
+
+def _probing(exchange: Exchange, sign: Sign, expected: Expected) -> Callable[[int], Awaitable[tuple[int | None, list[Proof]]]]:
+    """One byte tells the size and the ETag, and a GET's signature is good for it, as it is not for a HEAD."""
+    headers = {"Range": byte_range(0, 1), **({"If-Match": expected.if_match} if expected.if_match else {})}
+
+    async def attempt(_: int) -> tuple[int | None, list[Proof]]:
+        try:
+            async with exchange.answer(with_headers(sign, headers), Lane.PROBE) as answer:
+                head = read_head(answer.status, answer.headers)
+                return head.total, offered(answer.headers, whole=not head.ranged)
+        except ResponseError as error:
+            if error.status != _UNSATISFIED:
+                raise
+            # Only an empty object has no first byte.
+            return 0, []
+
+    return attempt
+
+
+def _best(proofs: list[Proof], size: int, ours: int | None) -> tuple[Proof | None, int]:
+    for proof in proofs:
+        part_size = likely_part_size(size, proof.parts, ours) if proof.parts else 0
+        if part_size is not None:
+            return proof, part_size
+    return None, 0
+
+
+# --- an object that is streamed past ----------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def open_answer(
+    exchange: Exchange, source: PresignedRequest | str | S3Object, wanted: str | None
+) -> AsyncIterator[Answer]:
+    """See `Transfer.open`."""
+    sign = exchange.signing(source, "source", "get_object", "GET", None)
+    if wanted is not None:
+        sign = with_headers(sign, {"Range": check_range(wanted)})
+    async with AsyncExitStack() as stack:
+
+        async def attempt(_: int) -> Answer:
+            return await stack.enter_async_context(exchange.answer(sign, None))
+
+        answer, _ = await exchange.persist(attempt, exchange.allowed(source, None))
+        yield answer

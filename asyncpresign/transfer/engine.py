@@ -14,7 +14,7 @@ from ..models import PresignedRequest
 from .downloads import download
 from .exchange import Exchange, read_answer
 from .integrity import encode
-from .items import Download, FormUpload, Item, Source, Status, TransferResult, Upload
+from .items import Download, FormUpload, Item, Source, TransferResult, Upload
 from .sources import OpenSource, open_source, size_problems
 from .uploads import upload, upload_form
 
@@ -24,6 +24,7 @@ _KINDS: Mapping[str, tuple[type, str]] = {
     "fields": (Mapping, "a mapping of field names to texts"),
     "filename": (str, "a text"),
     "content_type": (str, 'a content type, or "guess"'),
+    "if_match": (str, "an ETag"),
 }
 
 
@@ -46,7 +47,7 @@ async def perform(exchange: Exchange, item: Item) -> TransferResult:
         case _:
             assert_never(item)
     seconds = exchange.edge.monotonic() - started
-    return TransferResult(item, Status.DONE, moved.size, attempts, moved.verified_by, None, seconds, moved.data)
+    return TransferResult(item, moved.status, moved.size, attempts, moved.verified_by, None, seconds, moved.data)
 
 
 async def send(

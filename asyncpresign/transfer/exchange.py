@@ -30,6 +30,7 @@ from .decide import ADJUSTING, Action, decide, meaning, response_error
 from .edge import Edge
 from .files import Threads
 from .gates import Gates, Lane, Memory, Pass
+from .items import Status
 from .meter import Meter, MeteredAnswer, MeteredBody
 from .plan import Sizes
 from .policy import Limits, RetryBudget, RetryPolicy
@@ -63,6 +64,7 @@ class Moved:
     size: int
     verified_by: str | None
     data: bytes | None = None
+    status: Status = Status.DONE
 
 
 class Exchange:
@@ -80,6 +82,7 @@ class Exchange:
         threads: Threads,
         edge: Edge,
         sizes: Sizes = Sizes(),  # noqa: B008 (frozen)
+        require_checksum: bool = False,
     ) -> None:
         self._transport = transport
         self._signer = signer
@@ -93,6 +96,7 @@ class Exchange:
         self.threads = threads
         self.edge = edge
         self.sizes = sizes
+        self.require_checksum = require_checksum
 
     # --- signing ------------------------------------------------------------------------------------------------------
 
@@ -254,6 +258,18 @@ def _end(url: str) -> datetime | None:
         return datetime.strptime(date[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) + timedelta(seconds=int(life[1]))
     except (ValueError, OverflowError):
         return None
+
+
+def with_headers(sign: Sign, headers: Mapping[str, str]) -> Sign:
+    """What `sign` signs, with `headers` beside it; S3 takes `Range` and the conditions unsigned. The caller's own stay."""
+
+    async def signed() -> Request:
+        request = await sign()
+        own = {name.lower() for name in request.headers}
+        added = {name: value for name, value in headers.items() if name.lower() not in own}
+        return replace(request, headers={**request.headers, **added})
+
+    return signed
 
 
 async def read_answer(answer: Answer, limit: int) -> bytes:

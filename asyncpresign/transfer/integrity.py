@@ -26,31 +26,31 @@ INLINE = 64 * 1024
 class Hasher(Protocol):
     """As of hashlib: bytes go in piece by piece, the digest comes out."""
 
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: bytes | memoryview, /) -> None: ...
 
     def digest(self) -> bytes: ...
 
 
 class _CRC:
-    def __init__(self, continued: Callable[[bytes, int], int], size: int) -> None:
+    def __init__(self, continued: Callable[[bytes | memoryview, int], int], size: int) -> None:
         self._continued = continued
         self._size = size
         self._value = 0
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         self._value = self._continued(data, self._value)
 
     def digest(self) -> bytes:
         return self._value.to_bytes(self._size, "big")
 
 
-def _anycrc(model: str) -> Callable[[bytes, int], int] | None:
+def _anycrc(model: str) -> Callable[[bytes | memoryview, int], int] | None:
     """Asked when this module is loaded, for the table below."""
     try:
         from anycrc import Model
     except ImportError:
         return None
-    calc: Callable[[bytes, int], int] = Model(model).calc
+    calc: Callable[[bytes | memoryview, int], int] = Model(model).calc
     return calc
 
 
@@ -72,7 +72,7 @@ class Checksum:
     of_parts: bool
     polynomial: int = 0
     _hash: str = ""
-    _crc: Callable[[bytes, int], int] | None = None
+    _crc: Callable[[bytes | memoryview, int], int] | None = None
 
     @property
     def available(self) -> bool:
@@ -121,6 +121,10 @@ class Proof:
     def name(self) -> str:
         """What `TransferResult.verified_by` says when it held."""
         return f"{self.checksum.name} of parts" if self.parts else self.checksum.name
+
+    def hasher(self, part_size: int) -> Hasher:
+        """A new one, whose digest is to be `digest`; `part_size`, in bytes, counts when it is of parts."""
+        return _OfParts(self.checksum, part_size) if self.parts else self.checksum.hasher()
 
 
 def parse_checksum(text: object) -> Proof:
@@ -210,6 +214,30 @@ def _is_count(text: str) -> bool:
 def of_parts(checksum: Checksum, digests: Iterable[bytes]) -> bytes:
     """The digest of the parts' digests: what S3 keeps, followed by `-N`, for a multipart object of type COMPOSITE."""
     return checksum.digest(b"".join(digests))
+
+
+class _OfParts:
+    """The same, of bytes that come in order and in pieces of any size."""
+
+    def __init__(self, checksum: Checksum, part_size: int) -> None:
+        self._checksum = checksum
+        self._part_size = self._left = part_size
+        self._part = checksum.hasher()
+        self._digests: list[bytes] = []
+
+    def update(self, data: bytes | memoryview) -> None:
+        view = memoryview(data)
+        while view:
+            if not self._left:
+                self._digests.append(self._part.digest())
+                self._part, self._left = self._checksum.hasher(), self._part_size
+            self._part.update(view[: self._left])
+            taken = min(self._left, len(view))
+            self._left -= taken
+            view = view[taken:]
+
+    def digest(self) -> bytes:
+        return of_parts(self._checksum, [*self._digests, self._part.digest()])
 
 
 def of_whole(checksum: Checksum, parts: Iterable[tuple[bytes, int]]) -> bytes:

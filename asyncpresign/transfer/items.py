@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
 
 from .._sigv4.post_policy import Condition
 from ..errors import PresignError, describe, redact
@@ -16,6 +16,9 @@ from .paths import Directory
 
 Source = str | os.PathLike[str] | bytes | BinaryIO | AsyncIterable[bytes]
 """What is uploaded: a path, bytes, a binary file (from where it stands), or an async iterable of known size."""
+
+IfExists = Literal["overwrite", "skip", "error", "verify"]
+"""What is done about a file that is in a download's place."""
 
 Place = str | os.PathLike[str] | BinaryIO | None
 Destination = Place | Directory
@@ -51,13 +54,19 @@ class Shown:
 class Download(Shown):
     """Fetch `source` (a signed GET, a URL, or an `S3Object` to be signed just in time) to `destination`.
 
-    `params` are further parameters of GetObject, for an `S3Object` only. `size`, in bytes, is what the body must have.
+    `params` are further parameters of GetObject, for an `S3Object` only. `checksum` ("sha256:<hex>"; md5, sha1, sha256, crc32,
+    crc32c, crc64nvme) and `size`, in bytes, are what the body must have, `if_match` is the ETag that the object must have.
+    `if_exists` says what a file in the destination's place is worth: nothing; enough to skip the item; an error; or, with
+    "verify", it is kept, and the item skipped, when it is proven to be the object, at the cost of a request for one byte.
     `id` is the caller's own and is not looked at.
     """
 
     source: PresignedRequest | str | S3Object
     destination: Destination = None
     params: Mapping[str, Any] | None = None
+    checksum: str | None = None
+    if_match: str | None = None
+    if_exists: IfExists = "overwrite"
     size: int | None = None
     id: str | None = None
 

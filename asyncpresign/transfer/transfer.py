@@ -23,14 +23,15 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from .._sigv4.post_policy import Condition
 from ..errors import InvalidRequest, PresignError, Problem, describe
 from ..http.aiohttp_transport import AiohttpTransport
-from ..http.transport import Response, Transport
+from ..http.transport import Answer, Response, Transport
 from ..models import PresignedPost, PresignedRequest, S3Object
 from ..signers.base import Signer
+from .downloads import open_answer
 from .edge import Edge
 from .engine import perform, send
 from .exchange import Exchange
 from .files import Threads
-from .items import Destination, Download, FormUpload, Item, Source, Status, TransferResult, Upload
+from .items import Destination, Download, FormUpload, IfExists, Item, Source, Status, TransferResult, Upload
 from .plan import MULTIPART_THRESHOLD, Sizes
 from .policy import Limits, RetryPolicy
 from .report import TransferReport
@@ -109,10 +110,10 @@ class Transfer:
     `concurrency` is the shorthand of `limits=Limits(concurrency=...)`: so many requests at once, and so many items.
     `signer` signs `S3Object`s just before they are sent; without one, everything given must be signed already. An object of
     `multipart_threshold` bytes or more moves in parts of `part_size` bytes (8 MiB, or as many more as S3's 10,000 parts ask
-    for), which are sent and fetched side by side, each tried again on its own. `session`
-    is an aiohttp session whose connections are used, and nothing else of it; it is never closed here. `ssl` is a context
-    or False, `proxy` a URL; `trust_env` lets the environment name the proxy. `transport` and `edge` replace HTTP, and
-    clock, chance and sleep, in tests.
+    for), which are sent and fetched side by side, each tried again on its own. `require_checksum` fails what only the size
+    proves. `session` is an aiohttp session whose connections are used, and nothing else of it; it is never closed here.
+    `ssl` is a context or False, `proxy` a URL; `trust_env` lets the environment name the proxy. `transport` and `edge`
+    replace HTTP, and clock, chance and sleep, in tests.
 
     Raises `InvalidRequest` with everything that is wrong.
     """
@@ -124,6 +125,7 @@ class Transfer:
         concurrency: int | None = None,
         limits: Limits | None = None,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 (frozen)
+        require_checksum: bool = False,
         part_size: int | None = None,
         multipart_threshold: int = MULTIPART_THRESHOLD,
         session: aiohttp.ClientSession | None = None,
@@ -144,6 +146,8 @@ class Transfer:
             problems.append(Problem("signer", "a Signer, such as OfflineSigner", describe(signer)))
         if not isinstance(retry, RetryPolicy):
             problems.append(Problem("retry", "a RetryPolicy", describe(retry)))
+        if not isinstance(require_checksum, bool):
+            problems.append(Problem("require_checksum", "a bool", describe(require_checksum)))
         try:
             self._sizes = Sizes(part_size, multipart_threshold)
         except InvalidRequest as error:
@@ -153,6 +157,7 @@ class Transfer:
         self._signer = signer
         self._limits = limits or (Limits() if concurrency is None else Limits(concurrency=concurrency))
         self._retry = retry
+        self._require_checksum = require_checksum
         self._http: dict[str, Any] = {"session": session, "ssl": ssl, "proxy": proxy, "trust_env": trust_env}
         self._given_transport = transport
         self._transport: Transport | None = None
@@ -166,7 +171,14 @@ class Transfer:
             **self._http, connect=limits.connect, stall=limits.stall, slowest=limits.slowest, monotonic=monotonic
         )
         self._exchange = Exchange(
-            self._transport, self._signer, self._retry, self._limits, Threads(THREADS), self._edge, self._sizes
+            self._transport,
+            self._signer,
+            self._retry,
+            self._limits,
+            Threads(THREADS),
+            self._edge,
+            self._sizes,
+            self._require_checksum,
         )
         # Of items; those of requests are the exchange's, which a part of an item can have without waiting for its own item.
         self._slots = anyio.Semaphore(self._limits.concurrency, fast_acquire=True)
@@ -186,11 +198,24 @@ class Transfer:
         destination: Destination = None,
         *,
         params: Mapping[str, Any] | None = None,
+        checksum: str | None = None,
+        if_match: str | None = None,
+        if_exists: IfExists = "overwrite",
         size: int | None = None,
         id: str | None = None,
     ) -> TransferResult:
         """Fetch one object; see `Download`. Raises a `PresignError`."""
-        return await self._perform(Download(source, destination, params=params, size=size, id=id))
+        item = Download(
+            source,
+            destination,
+            params=params,
+            checksum=checksum,
+            if_match=if_match,
+            if_exists=if_exists,
+            size=size,
+            id=id,
+        )
+        return await self._perform(item)
 
     async def upload(
         self,
@@ -248,6 +273,20 @@ class Transfer:
             raise InvalidRequest(Problem("request", "a PresignedRequest", describe(request)))
         async with self._slots:
             return await send(self._exchange, request, body, raise_for_status, max_body)
+
+    @asynccontextmanager
+    async def open(self, source: PresignedRequest | str | S3Object, *, range: str | None = None) -> AsyncGenerator[Answer]:
+        """An object's answer, whose body is read as it comes: to be streamed past, as a web handler does.
+
+        `source` is as in `Download`; `range` the text of a `Range` header ("bytes=0-99"), which the server may answer with
+        206, or with 200 and all of it. The answer has `.status`, `.headers` (names in lower case) and `.chunks()`, an async
+        iterator of bytes. Opening is tried again as any request is; a body that breaks raises `NetworkError`, for what has
+        been passed on cannot be taken back. It counts against no limit, and its connection is free when the context ends.
+        Raises a `PresignError`.
+        """
+        self._check_entered()
+        async with open_answer(self._exchange, source, range) as answer:
+            yield answer
 
     async def _perform(self, item: Item) -> TransferResult:
         self._check_entered()

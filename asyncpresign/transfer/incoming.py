@@ -1,0 +1,303 @@
+"""One object on its way into one sink: asked for, received, gone on with where it broke, proven.
+
+A small object, or one whose size is not known, is asked for plainly. When the answer says that it is large, the answer is
+given up and the object fetched in ranges side by side; where it is known to be large beforehand, one byte is asked for
+instead, which keeps the connection. Whatever follows the first answer is pinned to its ETag by `If-Match`. A server that
+answers a range with all of the object is taken at its word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from ..errors import IntegrityError, NetworkError, PreconditionFailed, PresignError, ResponseError, TransferError
+from ..http.transport import Answer
+from .crew import work_through
+from .decide import Action
+from .exchange import Exchange, Moved, Sign, with_headers
+from .files import CHUNK, SMALL
+from .gates import Lane
+from .integrity import Hasher, Proof, offered, update
+from .plan import PARTS_AT_ONCE, Piece, part_size_for, pieces
+from .ranges import Head, byte_range, likely_part_size, read_head
+from .sinks import Sink
+
+_UNSATISFIED = 416
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the caller says of the object: `size` in bytes, `proof`, ETag (`if_match`); and whether a `part` is all he wants."""
+
+    size: int | None = None
+    proof: Proof | None = None
+    if_match: str | None = None
+    part: bool = False
+
+
+class _Final(Exception):
+    """`error` has been tried again for one range as often as it may be, or nothing cures it."""
+
+    def __init__(self, error: PresignError) -> None:
+        super().__init__()
+        self.error = error
+
+
+class _WholeAnswer(Exception):
+    """A range was answered with all of the object."""
+
+
+async def receive(answer: Answer, at: int, end: int | None, chunk: int, keep: Callable[[bytes, int], Awaitable[None]]) -> None:
+    """Hand the body, whose first byte belongs at offset `at`, to `keep(data, offset)` in pieces that are worth a call.
+
+    All that comes is handed on, also before a `NetworkError` leaves. Raises `IntegrityError` when it does not end at `end`.
+    """
+    waiting: list[bytes] = []
+    size = 0
+
+    async def flush() -> None:
+        nonlocal at, size
+        if size:
+            data = waiting[0] if len(waiting) == 1 else b"".join(waiting)
+            waiting.clear()
+            start, at, size = at, at + size, 0
+            await keep(data, start)
+
+    try:
+        async for piece in answer.chunks():
+            waiting.append(piece)
+            size += len(piece)
+            if end is not None and at + size > end:
+                raise IntegrityError(f"the body is longer than was said: more than {end} bytes")
+            if size >= chunk:
+                await flush()
+    except NetworkError:
+        await flush()
+        raise
+    await flush()
+    if end is not None and at < end:
+        raise IntegrityError(f"{at} bytes arrived instead of {end}")
+
+
+class Incoming:
+    """Brings what `sign` asks for into `sink`. `fetch`, once, returns what was moved and the number of attempts."""
+
+    def __init__(self, exchange: Exchange, sign: Sign, allowed: frozenset[Action], sink: Sink, expected: Expected) -> None:
+        self._exchange = exchange
+        self._sign = sign
+        self._allowed = allowed
+        self._sink = sink
+        self._expected = expected
+        limits = exchange.limits
+        self._chunk = min(CHUNK, max(SMALL, limits.memory // (2 * limits.concurrency)))
+        self._workers = min(PARTS_AT_ONCE, limits.concurrency)
+        self._ranges = True
+        self._changed = False
+        self._retried = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._held = 0
+        self._total: int | None = None
+        self._pin = self._expected.if_match
+        self._proof: Proof | None = None
+        self._guessed = False
+        self._hasher: Hasher | None = None
+        self._arrived: dict[int, Piece] = {}
+        self._following = False
+
+    async def fetch(self) -> tuple[Moved, int]:
+        try:
+            moved, attempts = await self._exchange.persist(self._attempt, self._allowed, lambda: self._held if self._pin else 0)
+        except _Final as final:
+            error = final.error
+        else:
+            return moved, attempts + self._retried
+        raise error
+
+    async def _attempt(self, at: int) -> Moved:
+        if at == 0:
+            await self._restart()
+        try:
+            split = await self._first(at)
+            if split:
+                await self._in_ranges()
+        except PreconditionFailed as error:
+            raise self._again(error) from None
+        except _WholeAnswer:
+            self._ranges = False
+            return await self._attempt(0)
+        verified_by = self._prove()
+        return Moved(self._held, verified_by, await self._sink.commit())
+
+    async def _restart(self) -> None:
+        await self._sink.restart()
+        self._forget()
+
+    # --- what is asked for, and what comes ----------------------------------------------------------------------------
+
+    async def _first(self, at: int) -> bool:
+        """The object, or what is missing of it. Returns whether it has only been found to be one for ranges."""
+        # A checksum is told with the whole object only.
+        probe = at == 0 and self._is_large(self._expected.size) and not self._exchange.require_checksum
+        lane, end = (Lane.PROBE, 1) if probe else (Lane.DATA, None)
+        try:
+            async with self._exchange.answer(self._asking(at, end), lane) as answer:
+                head = read_head(answer.status, answer.headers)
+                if at and head.ranged:
+                    self._check(head, at)
+                else:
+                    if at:
+                        await self._restart()
+                        at = 0
+                    if self._begins_ranges(answer, head, probe):
+                        return True
+                await receive(answer, at, self._total, self._chunk, self._keep)
+        except ResponseError as error:
+            if error.status == _UNSATISFIED and probe:
+                raise IntegrityError(f"the object is empty, and not of the {self._expected.size} bytes expected") from None
+            raise
+        return False
+
+    def _begins_ranges(self, answer: Answer, head: Head, probe: bool) -> bool:
+        if probe and not head.ranged:
+            self._ranges = False
+        self._begin(head, answer, whole=probe or not head.ranged)
+        if self._is_large(self._total) and self._pin:
+            return True
+        if probe and head.ranged:
+            # It is not for ranges after all.
+            raise _WholeAnswer
+        return False
+
+    def _is_large(self, size: int | None) -> bool:
+        ranges = self._ranges and self._sink.anywhere and not self._expected.part
+        return size is not None and ranges and self._exchange.sizes.in_parts(size)
+
+    def _asking(self, first: int = 0, end: int | None = None) -> Sign:
+        """For the bytes from `first` to before `end`, of the object that was begun."""
+        headers = {"Range": byte_range(first, end)} if first or end is not None else {}
+        if self._pin:
+            headers["If-Match"] = self._pin
+        return with_headers(self._sign, headers) if headers else self._sign
+
+    def _begin(self, head: Head, answer: Answer, whole: bool) -> None:
+        """Learn from the first answer what the rest must be; not `whole`: from one to a range that the caller asked for."""
+        self._total = head.total if whole else head.size
+        size = self._expected.size
+        if size is not None and self._total not in (None, size):
+            raise IntegrityError(f"the object has {self._total} bytes, not the {size} that were expected")
+        self._total = size if self._total is None else self._total
+        # Offsets in a part are not those of the object: it cannot be gone on with.
+        self._pin = (self._pin or head.etag) if whole else None
+        self._proof = self._expected.proof
+        if self._proof is None and whole:
+            self._choose(offered(answer.headers, whole=not head.ranged))
+        if self._proof is None and self._exchange.require_checksum:
+            told = "nothing but its size could prove the object: give checksum=, or have one stored with it"
+            raise _Final(IntegrityError(told))
+        self._hasher = None if self._proof is None else self._proof.hasher(self._part_size())
+
+    def _choose(self, proofs: list[Proof]) -> None:
+        self._proof = next((proof for proof in proofs if not proof.parts), None)
+        for proof in proofs if self._proof is None else []:
+            self._proof = proof
+            if self._part_size() > 0:
+                self._guessed = proof.parts > 1
+                return
+            self._proof = None
+
+    def _part_size(self) -> int:
+        """Of the upload that a proof of parts is about; 0 when it cannot be known."""
+        if self._proof is None or not self._proof.parts or self._total is None:
+            return 0
+        return likely_part_size(self._total, self._proof.parts, self._exchange.sizes.part_size) or 0
+
+    def _check(self, head: Head, start: int) -> None:
+        """Whether an answer to a range is of the bytes asked for, of the object begun."""
+        if head.etag is not None and head.etag != self._pin:
+            raise PreconditionFailed("another ETag than that of the first answer", status=412)
+        if head.start != start or head.total != self._total:
+            raise IntegrityError("the answer to a range holds other bytes than those asked for")
+
+    def _again(self, error: PreconditionFailed) -> PresignError:
+        """The object is another one now: it is begun anew, once, unless the caller wants no other."""
+        if self._expected.if_match or self._pin is None or self._changed:
+            return error
+        self._changed = True
+        return IntegrityError("the object changed while it was read")
+
+    async def _keep(self, data: bytes, at: int) -> None:
+        if self._hasher is not None:
+            await update(self._hasher, data, self._exchange.threads.run)
+        await self._sink.write(data, at)
+        self._held = at + len(data)
+
+    # --- in ranges ----------------------------------------------------------------------------------------------------
+
+    async def _in_ranges(self) -> None:
+        total = self._total or 0
+        todo = pieces(total, part_size_for(total, self._exchange.sizes.part_size))
+        try:
+            await work_through(todo, min(self._workers, len(todo)), self._range)
+        except PreconditionFailed:
+            raise
+        except TransferError as error:
+            raise _Final(error) from None
+        self._held = total
+
+    async def _range(self, piece: Piece) -> None:
+        got = 0
+        end = piece.start + piece.size
+
+        async def keep(data: bytes, at: int) -> None:
+            nonlocal got
+            await self._sink.write(data, at)
+            got = at + len(data) - piece.start
+
+        async def attempt(at: int) -> None:
+            nonlocal got
+            got, start = at, piece.start + at
+            async with self._exchange.answer(self._asking(start, end)) as answer:
+                head = read_head(answer.status, answer.headers)
+                if not head.ranged:
+                    raise _WholeAnswer
+                self._check(head, start)
+                await receive(answer, start, end, self._chunk, keep)
+
+        _, attempts = await self._exchange.persist(attempt, self._allowed, lambda: got)
+        self._retried += attempts - 1
+        self._arrived[piece.number] = piece
+        await self._follow()
+
+    async def _follow(self) -> None:
+        """Hash, in order, what has arrived without a gap; by reading it again, whoever is the first to get here."""
+        if self._following or self._hasher is None:
+            return
+        self._following = True
+        try:
+            while piece := self._arrived.pop(self._next_number(), None):
+                await self._sink.replay(self._hasher.update, piece.start, piece.size)
+                self._held = piece.start + piece.size
+        finally:
+            self._following = False
+
+    def _next_number(self) -> int:
+        total = self._total or 1
+        return self._held // part_size_for(total, self._exchange.sizes.part_size) + 1
+
+    # --- proof --------------------------------------------------------------------------------------------------------
+
+    def _prove(self) -> str | None:
+        """What proved the bytes. Raises `IntegrityError`."""
+        proof, hasher = self._proof, self._hasher
+        if proof is not None and hasher is not None:
+            if hasher.digest() == proof.digest:
+                return proof.name
+            if not self._guessed:
+                raise IntegrityError(f"the bytes that arrived have another {proof.name} than they should have")
+            if self._exchange.require_checksum:
+                told = f"the object's {proof.name} cannot be computed without the size of the parts it was uploaded in"
+                raise _Final(IntegrityError(f"{told}: give checksum="))
+        return "size" if self._total is not None else None

@@ -1,0 +1,80 @@
+"""What an answer says of an object and of the part of it that follows; and how a part is asked for. Values in, values out.
+
+https://www.rfc-editor.org/rfc/rfc9110#name-range-requests
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..errors import InvalidRequest, Problem, describe
+from .plan import MiB, part_size_for
+
+# One range, as S3 takes it: from, from-to, or the last so many bytes.
+_RANGE = re.compile(r"bytes=(?:\d+-\d*|-\d+)", re.ASCII)
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)", re.ASCII)
+_UNSATISFIED = re.compile(r"bytes \*/(\d+)", re.ASCII)
+
+# Sizes of parts that are in use (AWS's own tools, rclone, s3cmd, MinIO's, S3's least), in MiB.
+_USUAL = (8, 5, 16, 10, 15, 25, 32, 50, 64, 100, 128, 256, 512, 1024)
+
+
+def byte_range(first: int, end: int | None = None) -> str:
+    """The value of `Range` for the bytes from `first` to before `end`, or to the object's end."""
+    return f"bytes={first}-" if end is None else f"bytes={first}-{end - 1}"
+
+
+def check_range(value: object) -> str:
+    """A caller's own `Range`. Raises `InvalidRequest`."""
+    if isinstance(value, str) and _RANGE.fullmatch(value):
+        return value
+    raise InvalidRequest(Problem("range", "a text such as 'bytes=0-99', one range", describe(value)))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Of an answer that holds an object's bytes from `start` on: `size` of them, of `total`; None where it does not say.
+
+    `etag` is a strong one, as it is written: only that says that two answers are of the same bytes.
+    """
+
+    start: int
+    size: int | None
+    total: int | None
+    etag: str | None
+    ranged: bool
+
+
+def read_head(status: int, headers: Mapping[str, str]) -> Head:
+    """`headers` have lower-case names. A 206 that does not say which bytes it holds starts at -1, where nobody asked for it."""
+    length = headers.get("content-length", "")
+    size = int(length) if length.isascii() and length.isdigit() else None
+    etag = headers.get("etag", "")
+    strong = etag if len(etag) > 2 and etag.startswith('"') and etag.endswith('"') else None
+    if status != 206:
+        return Head(0, size, size, strong, ranged=False)
+    found = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
+    if found is None:
+        return Head(-1, size, None, strong, ranged=True)
+    first, last, total = map(int, found.groups())
+    return Head(first, last + 1 - first, total, strong, ranged=True)
+
+
+def unsatisfied_total(headers: Mapping[str, str]) -> int | None:
+    """The size of an object that has no byte in the range asked for, when a 416 says it."""
+    found = _UNSATISFIED.fullmatch(headers.get("content-range", ""))
+    return int(found[1]) if found else None
+
+
+def likely_part_size(total: int, parts: int, ours: int | None = None) -> int | None:
+    """In what parts an object of `total` bytes was probably uploaded, if in that many; None when no usual size fits.
+
+    `ours` is what this program would take. A guess: a digest of parts that agrees proves the bytes, another proves nothing.
+    """
+    if parts == 1:
+        return max(total, 1)
+    smallest = -(-total // parts)
+    sizes = (part_size_for(total, ours), *(size * MiB for size in _USUAL), -(-smallest // MiB) * MiB)
+    return next((size for size in sizes if -(-total // size) == parts), None)

@@ -1,0 +1,579 @@
+"""One object coming down, over a transport in memory: what is asked for, what is gone on with, what is proven, what is left."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import random
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import pytest
+
+from asyncpresign import (
+    AccessDenied,
+    Download,
+    IntegrityError,
+    InvalidRequest,
+    LocalFileError,
+    NetworkError,
+    NotFound,
+    PreconditionFailed,
+    PresignedRequest,
+    PresignError,
+    RetryPolicy,
+    S3Object,
+    SlowDown,
+    Transfer,
+)
+from asyncpresign.transfer.items import Status
+from asyncpresign.transfer.plan import MiB
+
+from .fake_transport import REFUSED, FakeTransport, Say, World, error, make_signer
+from .object_store import Cut, ObjectStore, Replaced, Turned, Whole, md5_etag, parts_etag
+
+URL = "http://s3.test/bucket/key?X-Amz-Signature=abc"
+OBJECT = S3Object("bucket", "key")
+SMALL = b"a small object"
+# Three pieces of 5 MiB and a rest.
+LARGE = random.Random(6).randbytes(17 * MiB)
+OTHER = random.Random(7).randbytes(17 * MiB)
+RANGES = ["bytes=0-5242879", "bytes=5242880-10485759", "bytes=10485760-15728639", "bytes=15728640-17825791"]
+SLOW = error(503, "SlowDown")
+
+
+def transfer(store: ObjectStore, **options: Any) -> tuple[FakeTransport, Transfer]:
+    transport = FakeTransport(otherwise=store)
+    options = {"part_size": 5 * MiB, "multipart_threshold": 16 * MiB, **options}
+    return transport, Transfer(make_signer(), transport=transport, edge=World().edge(), **options)
+
+
+def asked(transport: FakeTransport) -> list[tuple[str | None, str | None]]:
+    """`Range` and `If-Match` of what was sent."""
+    return [(request.headers.get("Range"), request.headers.get("If-Match")) for request in transport.requests]
+
+
+class Pipe(io.RawIOBase):
+    """Takes what it gets, and cannot go back."""
+
+    def __init__(self) -> None:
+        self.got = b""
+
+    def write(self, data: Any) -> int:
+        self.got += bytes(data)
+        return len(data)
+
+
+Destinations = dict[str, Callable[[Path], Any]]
+DESTINATIONS: Destinations = {
+    "memory": lambda folder: None,
+    "path": lambda folder: folder / "file",
+    "file": lambda folder: io.BytesIO(),
+    "pipe": lambda folder: Pipe(),
+}
+
+
+@pytest.fixture(params=DESTINATIONS.values(), ids=DESTINATIONS.keys())
+def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    return request.param(tmp_path)
+
+
+def arrived(result: Any, destination: Any) -> bytes:
+    match destination:
+        case None:
+            data = result.data
+        case Path():
+            data = destination.read_bytes()
+        case io.BytesIO():
+            data = destination.getvalue()
+        case _:
+            data = destination.got
+    assert isinstance(data, bytes)
+    return data
+
+
+# --- small ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_small_object_takes_one_plain_request(destination: Any) -> None:
+    transport, moving = transfer(ObjectStore(SMALL))
+    async with moving:
+        result = await moving.download(URL, destination)
+    assert (asked(transport), dict(transport.requests[0].headers)) == ([(None, None)], {})
+    assert (arrived(result, destination), result.size, result.attempts) == (SMALL, len(SMALL), 1)
+    assert result.verified_by == "md5"
+
+
+async def test_an_empty_object(destination: Any) -> None:
+    _, moving = transfer(ObjectStore(b""))
+    async with moving:
+        result = await moving.download(URL, destination)
+    assert (arrived(result, destination), result.size, result.verified_by) == (b"", 0, "md5")
+
+
+async def test_a_broken_body_is_gone_on_with(destination: Any, tmp_path: Path) -> None:
+    store = ObjectStore(SMALL, faults={None: [Cut(5)], "bytes=5-": [REFUSED, SLOW, Cut(2)], "bytes=7-": [Cut(0)]})
+    transport, moving = transfer(store)
+    async with moving:
+        result = await moving.download(URL, destination)
+    pin = md5_etag(SMALL)
+    assert asked(transport) == [(None, None), *[("bytes=5-", pin)] * 3, *[("bytes=7-", pin)] * 2]
+    assert (arrived(result, destination), result.attempts, result.verified_by) == (SMALL, 6, "md5")
+    assert set(os.listdir(tmp_path)) <= {"file"}
+
+
+@pytest.mark.parametrize("etag", ["", 'W/"weak"'])
+async def test_without_a_strong_etag_it_begins_anew(etag: str, tmp_path: Path) -> None:
+    transport, moving = transfer(ObjectStore(SMALL, etag=etag, faults={None: [Cut(5), Cut(7)]}))
+    async with moving:
+        result = await moving.download(URL, tmp_path / "file")
+    assert asked(transport) == [(None, None)] * 3
+    assert ((tmp_path / "file").read_bytes(), result.verified_by) == (SMALL, "size")
+
+
+async def test_a_pipe_that_got_a_part_cannot_begin_anew() -> None:
+    pipe = Pipe()
+    _, moving = transfer(ObjectStore(SMALL, etag="", faults={None: [Cut(5)]}))
+    async with moving:
+        with pytest.raises(LocalFileError, match="cannot seek"):
+            await moving.download(URL, pipe)  # type: ignore[arg-type]
+
+
+async def test_a_server_that_answers_the_rest_with_the_whole(tmp_path: Path) -> None:
+    transport, moving = transfer(ObjectStore(SMALL, faults={None: [Cut(5)], "bytes=5-": [Whole()]}))
+    async with moving:
+        result = await moving.download(URL, tmp_path / "file")
+    assert ((tmp_path / "file").read_bytes(), result.verified_by, len(transport.requests)) == (SMALL, "md5", 2)
+
+
+async def test_a_server_that_answers_the_rest_with_something_else(tmp_path: Path) -> None:
+    wrong = Say(206, SMALL[4:], {"content-range": f"bytes 4-{len(SMALL) - 1}/{len(SMALL)}", "etag": md5_etag(SMALL)})
+    transport, moving = transfer(ObjectStore(SMALL, faults={None: [Cut(5)], "bytes=5-": [wrong]}))
+    async with moving:
+        result = await moving.download(URL, tmp_path / "file")
+    assert ((tmp_path / "file").read_bytes(), result.attempts) == (SMALL, 3)
+    assert asked(transport)[2] == (None, None)
+
+
+@pytest.mark.parametrize("conditions", [True, False], ids=["412", "another etag"])
+async def test_an_object_that_changes_is_begun_anew_once(conditions: bool, tmp_path: Path) -> None:
+    faults: Any = {None: [Cut(5)], "bytes=5-": [Replaced(b"another object")]}
+    transport, moving = transfer(ObjectStore(SMALL, faults=faults, conditions=conditions))
+    async with moving:
+        result = await moving.download(URL, tmp_path / "file")
+    assert ((tmp_path / "file").read_bytes(), result.verified_by) == (b"another object", "md5")
+    assert asked(transport) == [(None, None), ("bytes=5-", md5_etag(SMALL)), (None, None)]
+
+    faults = {None: [Cut(5), Cut(5)], "bytes=5-": [Replaced(b"another object"), Replaced(b"yet another one")]}
+    _, moving = transfer(ObjectStore(SMALL, faults=faults, conditions=conditions))
+    async with moving:
+        with pytest.raises(PreconditionFailed):
+            await moving.download(URL, tmp_path / "new")
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("source", [URL, OBJECT], ids=["url", "object"])
+@pytest.mark.parametrize("quote", ["", '"'])
+async def test_the_etag_that_the_caller_wants(source: Any, quote: str) -> None:
+    etag = md5_etag(SMALL).strip('"')
+    transport, moving = transfer(ObjectStore(SMALL))
+    async with moving:
+        await moving.download(source, if_match=f"{quote}{etag}{quote}")
+        with pytest.raises(PreconditionFailed) as caught:
+            await moving.download(source, if_match="another")
+    assert asked(transport) == [(None, f'"{etag}"'), (None, '"another"')]
+    assert caught.value.attempts == 1
+
+
+async def test_a_part_that_the_caller_asks_for_is_taken_as_it_comes(tmp_path: Path) -> None:
+    """Its offsets and its ETag are not those of the object, so it is neither gone on with nor proven."""
+    store = ObjectStore(LARGE, faults={"bytes=5-9": [Cut(2)]})
+    transport, moving = transfer(store)
+    signed = PresignedRequest("GET", URL, {"range": "bytes=5-9"}, datetime(2027, 1, 1, tzinfo=UTC))
+    async with moving:
+        for source, params in ((OBJECT, {"Range": "bytes=5-9"}), (signed, None)):
+            result = await moving.download(source, tmp_path / "file", params=params, size=5)
+            assert ((tmp_path / "file").read_bytes(), result.size, result.verified_by) == (LARGE[5:10], 5, "size")
+    sent = [{name.lower(): value for name, value in request.headers.items()} for request in transport.requests]
+    assert sent == [{"range": "bytes=5-9"}] * 3
+
+
+# --- proof ------------------------------------------------------------------------------------------------------------
+
+
+def b64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
+
+
+PROVEN: dict[str, tuple[dict[str, str], dict[str, Any], str]] = {
+    "etag": ({}, {}, "md5"),
+    "sha256": ({"x-amz-checksum-sha256": b64(hashlib.sha256(SMALL).digest())}, {}, "sha256"),
+    "crc32": ({"x-amz-checksum-crc32": b64(zlib.crc32(SMALL).to_bytes(4, "big"))}, {}, "crc32"),
+    "of one part": (
+        {"etag": '"?"', "x-amz-checksum-sha256": b64(hashlib.sha256(hashlib.sha256(SMALL).digest()).digest()) + "-1"},
+        {},
+        "sha256 of parts",
+    ),
+    "the caller's": ({}, {"checksum": f"sha1:{hashlib.sha1(SMALL).hexdigest()}"}, "sha1"),
+    "the caller's, not the server's": ({"etag": md5_etag(b"?")}, {"checksum": f"md5:{hashlib.md5(SMALL).hexdigest()}"}, "md5"),
+    "an etag that is no md5": ({"etag": md5_etag(b"?"), "x-amz-server-side-encryption": "aws:kms"}, {}, "size"),
+}
+
+
+def proven_store(headers: dict[str, str]) -> ObjectStore:
+    return ObjectStore(SMALL, headers.get("etag"), {name: value for name, value in headers.items() if name != "etag"})
+
+
+@pytest.mark.parametrize(("headers", "options", "name"), PROVEN.values(), ids=PROVEN.keys())
+async def test_what_proves_the_bytes(headers: dict[str, str], options: dict[str, Any], name: str, destination: Any) -> None:
+    _, moving = transfer(proven_store(headers))
+    async with moving:
+        assert (await moving.download(URL, destination, **options)).verified_by == name
+
+
+@pytest.mark.parametrize(("headers", "options", "name"), list(PROVEN.values())[:-1], ids=list(PROVEN)[:-1])
+async def test_wrong_bytes_once_and_for_ever(
+    headers: dict[str, str], options: dict[str, Any], name: str, tmp_path: Path
+) -> None:
+    store = proven_store(headers)
+    store.faults = {None: [Turned()]}
+    transport, moving = transfer(store, retry=RetryPolicy(attempts=3))
+    async with moving:
+        result = await moving.download(URL, tmp_path / "file", **options)
+        assert ((tmp_path / "file").read_bytes(), result.attempts, result.verified_by) == (SMALL, 2, name)
+        store.faults = {None: [Turned()] * 3}
+        with pytest.raises(IntegrityError, match=f"have another {name} than") as caught:
+            await moving.download(URL, tmp_path / "new", **options)
+    assert (caught.value.attempts, len(transport.requests), os.listdir(tmp_path)) == (3, 5, ["file"])
+
+
+async def test_what_cannot_be_proven_is_refused_on_request(tmp_path: Path) -> None:
+    store = ObjectStore(SMALL, etag="")
+    transport, moving = transfer(store, require_checksum=True)
+    async with moving:
+        with pytest.raises(IntegrityError, match="nothing but its size") as caught:
+            await moving.download(URL, tmp_path / "file")
+        assert (caught.value.attempts, len(transport.requests), os.listdir(tmp_path)) == (1, 1, [])
+        assert (await moving.download(URL, checksum=f"md5:{hashlib.md5(SMALL).hexdigest()}")).verified_by == "md5"
+        # An S3Object is signed with the wish to be told its checksum.
+        store.headers = {"x-amz-checksum-crc32": b64(zlib.crc32(SMALL).to_bytes(4, "big"))}
+        assert (await moving.download(OBJECT)).verified_by == "crc32"
+    assert [dict(request.headers) for request in transport.requests] == [{}, {}, {"x-amz-checksum-mode": "ENABLED"}]
+
+
+async def test_a_digest_of_parts_whose_size_is_guessed_wrong_proves_nothing(tmp_path: Path) -> None:
+    store = ObjectStore(LARGE, parts_etag(LARGE, 9 * MiB))
+    _, moving = transfer(store)
+    async with moving:
+        assert (await moving.download(URL, tmp_path / "file")).verified_by == "size"
+    _, moving = transfer(store, require_checksum=True)
+    async with moving:
+        with pytest.raises(IntegrityError, match="md5 of parts cannot be computed"):
+            await moving.download(URL, tmp_path / "new")
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize(
+    "options", [{"checksum": "sha256:00"}, {"checksum": 5}, {"if_exists": "never"}, {"if_match": 5}, {"size": -1}], ids=str
+)
+async def test_what_is_wrong_with_an_item_is_told_before_anything_is_sent(options: dict[str, Any], tmp_path: Path) -> None:
+    transport, moving = transfer(ObjectStore(SMALL))
+    async with moving:
+        with pytest.raises(InvalidRequest, match=next(iter(options))):
+            await moving.download(URL, tmp_path / "file", **options)
+    assert transport.requests == []
+
+
+# --- in ranges --------------------------------------------------------------------------------------------------------
+
+
+async def fetched(store: ObjectStore, path: Path, size: int | None = None, **options: Any) -> tuple[FakeTransport, Any]:
+    transport, moving = transfer(store, **options)
+    async with moving:
+        result = await moving.download(URL, path, size=size)
+    assert path.read_bytes() == store.data
+    assert os.listdir(path.parent) == [path.name]
+    assert transport.open == 0
+    return transport, result
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 64])
+@pytest.mark.parametrize("known", [False, True], ids=["unknown", "known"])
+async def test_a_large_object_is_fetched_in_ranges(known: bool, concurrency: int, tmp_path: Path) -> None:
+    store = ObjectStore(LARGE)
+    transport, result = await fetched(store, tmp_path / "file", len(LARGE) if known else None, concurrency=concurrency)
+    first, *rest = asked(transport)
+    assert first == ("bytes=0-0" if known else None, None)
+    assert sorted(rest) == sorted((wanted, store.etag) for wanted in RANGES)
+    assert (result.size, result.attempts, result.verified_by) == (len(LARGE), 1, "md5")
+    assert transport.most_open <= concurrency
+
+
+async def test_what_was_uploaded_in_parts_is_proven_by_its_parts(tmp_path: Path) -> None:
+    for size in (5 * MiB, 8 * MiB):
+        _, result = await fetched(ObjectStore(LARGE, parts_etag(LARGE, size)), tmp_path / "file")
+        assert result.verified_by == "md5 of parts"
+
+
+@pytest.mark.parametrize("kind", ["memory", "file", "pipe"])
+async def test_what_takes_bytes_in_order_only_gets_one_answer(kind: str, tmp_path: Path) -> None:
+    destination = DESTINATIONS[kind](tmp_path)
+    transport, moving = transfer(ObjectStore(LARGE, faults={None: [Cut(7 * MiB + 5)]}))
+    async with moving:
+        result = await moving.download(URL, destination)
+    assert arrived(result, destination) == LARGE
+    assert [wanted for wanted, _ in asked(transport)] == [None, f"bytes={7 * MiB + 5}-"]
+
+
+async def test_every_range_is_tried_again_and_gone_on_with_on_its_own(tmp_path: Path) -> None:
+    store = ObjectStore(LARGE)
+    store.faults = {
+        RANGES[0]: [Cut(3 * MiB)],
+        f"bytes={3 * MiB}-5242879": [Cut(0), error(500, "InternalError")],
+        RANGES[1]: [SLOW, REFUSED],
+        RANGES[3]: [error(403, "AccessDenied", "Request has expired")],
+    }
+    transport, moving = transfer(store)
+    async with moving:
+        result = await moving.download(OBJECT, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == LARGE
+    assert (result.attempts, result.verified_by, len(transport.requests)) == (7, "md5", 11)
+    assert {pin for wanted, pin in asked(transport) if wanted} == {store.etag}
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["unknown", "known"])
+async def test_a_server_without_ranges_is_served_as_a_whole(known: bool, tmp_path: Path) -> None:
+    transport, result = await fetched(ObjectStore(LARGE, ranges=False), tmp_path / "file", len(LARGE) if known else None)
+    assert result.verified_by == "md5"
+    # Told by the answer to the first byte, or to the first range; nothing is asked for twice in vain.
+    wanted = [wanted for wanted, _ in asked(transport)]
+    assert wanted == ["bytes=0-0"] if known else (wanted[0], wanted[-1]) == (None, None)
+
+
+async def test_without_a_strong_etag_there_are_no_ranges(tmp_path: Path) -> None:
+    for known, wanted in ((None, [None]), (len(LARGE), ["bytes=0-0", None])):
+        transport, result = await fetched(ObjectStore(LARGE, etag=""), tmp_path / "file", known)
+        assert [sent for sent, _ in asked(transport)] == wanted
+        assert result.verified_by == "size"
+
+
+@pytest.mark.parametrize("conditions", [True, False], ids=["412", "another etag"])
+async def test_an_object_that_changes_between_ranges(conditions: bool, tmp_path: Path) -> None:
+    store = ObjectStore(LARGE, faults={RANGES[2]: [Replaced(OTHER)]}, conditions=conditions)
+    _, result = await fetched(store, tmp_path / "file")
+    assert ((tmp_path / "file").read_bytes() == OTHER, result.verified_by) == (True, "md5")
+    store = ObjectStore(LARGE, faults={RANGES[2]: [Replaced(OTHER), Replaced(LARGE)]}, conditions=conditions)
+    transport, moving = transfer(store)
+    async with moving:
+        with pytest.raises(PreconditionFailed):
+            await moving.download(URL, tmp_path / "new")
+    assert (os.listdir(tmp_path), transport.open) == (["file"], 0)
+
+
+async def test_wrong_bytes_in_a_range_once_and_for_ever(tmp_path: Path) -> None:
+    store = ObjectStore(LARGE, faults={RANGES[1]: [Turned()]})
+    _, result = await fetched(store, tmp_path / "file")
+    assert (result.attempts, result.verified_by) == (2, "md5")
+    store.faults = {RANGES[1]: [Turned()] * 2}
+    _, moving = transfer(store, retry=RetryPolicy(attempts=2))
+    async with moving:
+        with pytest.raises(IntegrityError, match="another md5") as caught:
+            await moving.download(URL, tmp_path / "new")
+    assert (caught.value.attempts, os.listdir(tmp_path)) == (2, ["file"])
+
+
+LOST: dict[str, tuple[Any, type[PresignError], int]] = {
+    "gone": (error(404, "NoSuchKey"), NotFound, 1),
+    "denied": (error(403, "AccessDenied"), AccessDenied, 1),
+    "slow": (SLOW, SlowDown, 3),
+    "refused": (REFUSED, NetworkError, 3),
+    "other bytes": (Say(206, b"x", {"content-range": "bytes 0-0/17825792"}), IntegrityError, 3),
+    "other object": (Say(206, b"x", {"content-range": "bytes 5242880-10485759/9"}), IntegrityError, 3),
+    "nothing said": (Say(206, b"x"), IntegrityError, 3),
+}
+
+
+@pytest.mark.parametrize(("fault", "kind", "attempts"), LOST.values(), ids=LOST.keys())
+async def test_a_range_that_fails_for_good_fails_the_item_and_leaves_nothing(
+    fault: Any, kind: type[PresignError], attempts: int, tmp_path: Path
+) -> None:
+    store = ObjectStore(LARGE, faults={RANGES[1]: [fault] * 9})
+    transport, moving = transfer(store, retry=RetryPolicy(attempts=3))
+    async with moving:
+        with pytest.raises(kind) as caught:
+            await moving.download(URL, tmp_path / "file")
+    assert [wanted for wanted, _ in asked(transport)].count(RANGES[1]) == attempts
+    assert getattr(caught.value, "attempts", 0) == attempts
+    assert (os.listdir(tmp_path), transport.open) == ([], 0)
+
+
+@pytest.mark.parametrize("data", [SMALL, b""], ids=["small", "empty"])
+async def test_an_object_that_is_not_as_large_as_it_should_be(data: bytes, tmp_path: Path) -> None:
+    transport, moving = transfer(ObjectStore(data), retry=RetryPolicy(attempts=2))
+    async with moving:
+        with pytest.raises(IntegrityError, match=r"not .*the 17825792"):
+            await moving.download(URL, tmp_path / "file", size=len(LARGE))
+    assert [wanted for wanted, _ in asked(transport)] == ["bytes=0-0"] * 2
+    assert os.listdir(tmp_path) == []
+
+
+# --- what is there already --------------------------------------------------------------------------------------------
+
+
+async def test_overwriting_is_the_default(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    await fetched(ObjectStore(SMALL), path)
+
+
+async def test_what_is_there_is_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    transport, moving = transfer(ObjectStore(SMALL))
+    async with moving:
+        assert (await moving.download(URL, path, if_exists="skip")).status is Status.DONE
+        path.write_bytes(b"old")
+        result = await moving.download(URL, path, if_exists="skip")
+    assert (result.status, result.size, result.attempts, result.verified_by) == (Status.SKIPPED, 3, 0, None)
+    assert (path.read_bytes(), len(transport.requests)) == (b"old", 1)
+
+
+async def test_what_is_there_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    transport, moving = transfer(ObjectStore(SMALL))
+    async with moving:
+        assert (await moving.download(URL, path, if_exists="error")).status is Status.DONE
+        with pytest.raises(LocalFileError, match="exists already"):
+            await moving.download(URL, path, if_exists="error")
+    assert (path.read_bytes(), len(transport.requests)) == (SMALL, 1)
+
+
+async def test_what_appears_in_the_meantime_is_not_replaced_either(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+
+    async def appear(_: Any) -> None:
+        await anyio.to_thread.run_sync(path.write_bytes, b"mine")
+
+    transport, moving = transfer(ObjectStore(SMALL))
+    transport.before = appear
+    async with moving:
+        with pytest.raises(LocalFileError, match="exists"):
+            await moving.download(URL, path, if_exists="error")
+    assert (path.read_bytes(), os.listdir(tmp_path)) == (b"mine", ["file"])
+
+
+VERIFIED: dict[str, tuple[bytes, ObjectStore, dict[str, Any], str | None, list[str | None]]] = {
+    "the same": (SMALL, ObjectStore(SMALL), {}, "md5", ["bytes=0-0"]),
+    "the same, of parts": (LARGE, ObjectStore(LARGE, parts_etag(LARGE, 8 * MiB)), {}, "md5 of parts", ["bytes=0-0"]),
+    "both empty": (b"", ObjectStore(b""), {}, "size", ["bytes=0-0"]),
+    "the same, without ranges": (SMALL, ObjectStore(SMALL, ranges=False), {}, "md5", ["bytes=0-0"]),
+    "another": (b"a small objecT", ObjectStore(SMALL), {}, None, ["bytes=0-0", None]),
+    "another size": (b"old", ObjectStore(SMALL), {}, None, ["bytes=0-0", None]),
+    "empty now": (b"old", ObjectStore(b""), {}, None, ["bytes=0-0", None]),
+    "no proof": (SMALL, ObjectStore(SMALL, etag=""), {}, None, ["bytes=0-0", None]),
+    "by the caller's": (SMALL, ObjectStore(SMALL), {"checksum": f"md5:{hashlib.md5(SMALL).hexdigest()}"}, "md5", []),
+    "not by the caller's": (
+        b"a small objecT",
+        ObjectStore(SMALL),
+        {"checksum": f"md5:{hashlib.md5(SMALL).hexdigest()}"},
+        None,
+        [None],
+    ),
+    "another size than the caller's": (b"old", ObjectStore(SMALL), {"size": len(SMALL)}, None, [None]),
+}
+
+
+@pytest.mark.parametrize(("there", "store", "options", "name", "sent"), VERIFIED.values(), ids=VERIFIED.keys())
+async def test_what_is_there_stays_when_it_is_proven(
+    there: bytes, store: ObjectStore, options: dict[str, Any], name: str | None, sent: list[str | None], tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(there)
+    before = path.stat()
+    transport, moving = transfer(store)
+    async with moving:
+        result = await moving.download(URL, path, if_exists="verify", **options)
+    assert [wanted for wanted, _ in asked(transport)] == sent
+    assert result.status is (Status.SKIPPED if name else Status.DONE)
+    assert path.read_bytes() == store.data
+    assert (path.stat().st_ino == before.st_ino) == (name is not None)
+    if name:
+        assert (result.verified_by, result.size) == (name, len(there))
+
+
+async def test_a_probe_that_fails_fails_the_item(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    _, moving = transfer(ObjectStore(SMALL, faults={"bytes=0-0": [SLOW, error(404, "NoSuchKey")]}))
+    async with moving:
+        with pytest.raises(NotFound):
+            await moving.download(URL, path, if_exists="verify")
+    assert path.read_bytes() == b"old"
+
+
+async def test_only_a_path_can_be_there_already() -> None:
+    _, moving = transfer(ObjectStore(SMALL))
+    async with moving:
+        for destination in (None, io.BytesIO()):
+            with pytest.raises(InvalidRequest, match="if_exists: expected 'overwrite'"):
+                await moving.download(URL, destination, if_exists="skip")
+
+
+async def test_skipped_items_are_counted_in_a_run(tmp_path: Path) -> None:
+    (tmp_path / "0").write_bytes(b"old")
+    _, moving = transfer(ObjectStore(SMALL))
+    async with moving:
+        report = await moving.run(Download(URL, tmp_path / str(number), if_exists="skip") for number in range(3))
+    assert (report.done, report.skipped) == (2, 1)
+
+
+# --- streamed past ----------------------------------------------------------------------------------------------------
+
+
+async def test_an_object_is_streamed_past() -> None:
+    transport, moving = transfer(ObjectStore(LARGE, faults={None: [SLOW, REFUSED]}))
+    async with moving:
+        async with moving.open(URL) as body:
+            assert (body.status, body.headers["content-length"]) == (200, str(len(LARGE)))
+            assert b"".join([chunk async for chunk in body.chunks()]) == LARGE
+        async with moving.open(OBJECT, range="bytes=5-9") as body:
+            assert (body.status, body.headers["content-range"]) == (206, "bytes 5-9/17825792")
+            assert b"".join([chunk async for chunk in body.chunks()]) == LARGE[5:10]
+        assert transport.open == 0
+
+
+async def test_a_stream_that_is_left_or_breaks_gives_its_connection_up() -> None:
+    transport, moving = transfer(ObjectStore(LARGE, faults={"bytes=0-": [Cut(5)]}))
+    async with moving:
+        async with moving.open(URL) as body:
+            async for _ in body.chunks():
+                break
+        assert transport.open == 0
+        with pytest.raises(ZeroDivisionError):
+            async with moving.open(URL):
+                raise ZeroDivisionError
+        with pytest.raises(NetworkError) as caught:
+            async with moving.open(URL, range="bytes=0-") as body:
+                [chunk async for chunk in body.chunks()]
+        assert "s3.test" in caught.value.request
+        assert transport.open == 0
+
+
+async def test_what_cannot_be_opened() -> None:
+    transport, moving = transfer(ObjectStore(SMALL, faults={None: [error(404, "NoSuchKey")]}))
+    async with moving:
+        with pytest.raises(NotFound):
+            async with moving.open(URL):
+                pass
+        with pytest.raises(InvalidRequest, match="range"):
+            async with moving.open(URL, range="0-9"):
+                pass
+    with pytest.raises(InvalidRequest, match="async with"):
+        async with moving.open(URL):
+            pass
+    assert len(transport.requests) == 1

@@ -127,8 +127,12 @@ class FaultServer:
     open: int = 0
     most_open: int = 0
 
+    def begin(self, script: Iterable[Reply]) -> None:
+        """Answer with `script` from now on."""
+        self._replies = iter(script)
+
     async def __aenter__(self) -> Self:
-        self._replies = iter(self.script)
+        self.begin(self.script)
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = anyio.Event()
         self._ending = asyncio.Event()

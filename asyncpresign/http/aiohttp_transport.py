@@ -11,10 +11,11 @@ import asyncio
 import ssl as ssl_module
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+import anyio
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
@@ -45,13 +46,13 @@ class _Payload(aiohttp.Payload):
         self._size = body.size
         self._stall = stall
         self._request = request
-        self._begun = False
+        self._writing: asyncio.Task[object] | None = None
         self.failure: Exception | None = None
 
     @property
     def consumed(self) -> bool:
         """What aiohttp asks before it sends a body once more by itself: never, since a source may be read only once."""
-        return self._begun
+        return self._writing is not None
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Send the body. A source that fails is remembered; a connection that fails is the answer's to report.
@@ -59,7 +60,7 @@ class _Payload(aiohttp.Payload):
         A server may refuse a body before it has read all of it. Its answer is worth more than the write error that
         follows, so writing just stops, and reading finds the answer or the end of the connection.
         """
-        self._begun = True
+        self._writing = asyncio.current_task()
         chunks = self._value.chunks()
         try:
             async for chunk in chunks:
@@ -74,6 +75,13 @@ class _Payload(aiohttp.Payload):
             raise
         finally:
             await chunks.aclose()
+
+    async def stop(self) -> None:
+        """Wait until nobody reads the source any more: aiohttp cancels who does, and goes on."""
+        if self._writing is not None and not self._writing.done():
+            self._writing.cancel()
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([self._writing])
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         await self.write(writer)
@@ -180,17 +188,19 @@ class AiohttpTransport:
     async def send(self, request: Request) -> AsyncIterator[Answer]:
         if self._session.closed:
             raise InvalidRequest(Problem("session", "an open aiohttp.ClientSession", "a closed one"))
-        response = await self._request(request)
-        try:
-            yield _Answer(response, request, _Pace(self._stall, self._slowest, self._monotonic))
-        finally:
-            # Stops a body that is still being sent, and closes a connection that was not read to its end.
-            response.release()
-            with suppress(*_FOREIGN):
-                await response.wait_for_close()
-
-    async def _request(self, request: Request) -> aiohttp.ClientResponse:
         payload = _Payload(request.body, request, self._stall) if request.body is not None else None
+        try:
+            response = await self._request(request, payload)
+            try:
+                yield _Answer(response, request, _Pace(self._stall, self._slowest, self._monotonic))
+            finally:
+                # Closes a connection that was not read to its end.
+                response.release()
+        finally:
+            if payload is not None:
+                await payload.stop()
+
+    async def _request(self, request: Request, payload: _Payload | None) -> aiohttp.ClientResponse:
         try:
             url = URL(request.url, encoded=True)
             return await self._session.request(

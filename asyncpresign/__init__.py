@@ -60,6 +60,8 @@ if TYPE_CHECKING:
     from .transfer.items import FormUpload as FormUpload
     from .transfer.items import TransferResult as TransferResult
     from .transfer.items import Upload as Upload
+    from .transfer.listing import CommonPrefix as CommonPrefix
+    from .transfer.listing import ObjectInfo as ObjectInfo
     from .transfer.paths import Directory as Directory
     from .transfer.policy import Limits as Limits
     from .transfer.policy import RetryPolicy as RetryPolicy
@@ -89,6 +91,7 @@ _MODULES = {
     "signers.offline": "OfflineSigner",
     "signers.presigner": "Presigner",
     "transfer.items": "Download FormUpload TransferResult Upload",
+    "transfer.listing": "CommonPrefix ObjectInfo",
     "transfer.paths": "Directory",
     "transfer.policy": "Limits RetryPolicy",
     "transfer.report": "Event ItemFinished ItemRetried ItemStarted TransferReport",

@@ -12,6 +12,7 @@ from typing import assert_type
 import asyncpresign
 from asyncpresign import (
     Check,
+    CommonPrefix,
     Credentials,
     Directory,
     Download,
@@ -22,6 +23,7 @@ from asyncpresign import (
     Limits,
     LocalFileError,
     MissingExtra,
+    ObjectInfo,
     OfflineSigner,
     PresignedPost,
     PresignedRequest,
@@ -140,6 +142,13 @@ async def transferring(signer: Signer, request: PresignedRequest, post: Presigne
             FormUpload(b"bytes", destination),
         ]
         assert_type(await transfer.run(mixed, fail_fast=True), TransferReport)
+        report = await transfer.run(mixed, journal=Path("journal"), job="job", on_event=print)
+        assert_type((report.retries["SlowDown"], report.slowest), tuple[int, list[TransferResult]])
+        async for entry in transfer.list_objects("bucket", "prefix/", delimiter="/"):
+            assert_type(entry, ObjectInfo | CommonPrefix)
+        assert_type(await transfer.download_prefix("bucket", "", "root", include=["*.jpg"]), TransferReport)
+        assert_type(await transfer.upload_tree(Path("root"), "bucket", "", exclude=("*~",), job="j"), TransferReport)
+        await transfer.download_prefix("bucket", "", "root", jurnal="f")  # type: ignore[call-arg]
 
         await transfer.download(1, "file")  # type: ignore[arg-type]
         await transfer.downlaod(request, "file")  # type: ignore[attr-defined]

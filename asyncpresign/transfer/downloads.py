@@ -32,7 +32,7 @@ async def download(exchange: Exchange, item: Download) -> tuple[Moved, int]:
         if kept is not None:
             return kept
     exclusive = item.if_exists == "error"
-    sink = await open_sink(destination, exchange.edge.token(), exchange.threads, exclusive=exclusive)
+    sink = await open_sink(destination, exchange.token(), exchange.threads, exclusive=exclusive)
     try:
         return await Incoming(exchange, sign, exchange.allowed(item.source, None), sink, expected).fetch()
     finally:

@@ -30,7 +30,7 @@ from .decide import ADJUSTING, Action, decide, meaning, response_error
 from .edge import Edge
 from .files import Threads
 from .gates import Gates, Lane, Memory, Pass
-from .items import Status
+from .items import Memo, Status
 from .meter import Meter, MeteredAnswer, MeteredBody
 from .plan import Sizes
 from .policy import Limits, RetryBudget, RetryPolicy
@@ -51,6 +51,7 @@ _SEE_OTHER = 303
 
 _Result = TypeVar("_Result")
 Sign = Callable[[], Awaitable[Request]]
+OnRetry = Callable[[TransferError, float], None]
 
 
 def _nothing() -> int:
@@ -97,6 +98,18 @@ class Exchange:
         self.edge = edge
         self.sizes = sizes
         self.require_checksum = require_checksum
+        self.memo: Memo | None = None
+        self._on_retry: OnRetry | None = None
+
+    def of_item(self, memo: Memo | None, on_retry: OnRetry) -> Exchange:
+        """The same for one item: what it shares it shares; `on_retry` is told of what is sent again, before the wait."""
+        mine = object.__new__(Exchange)
+        mine.__dict__.update(self.__dict__, memo=memo, _on_retry=on_retry)
+        return mine
+
+    def token(self) -> str:
+        """What an item's temporary file is called by: in every run the same, if a journal has the item."""
+        return self.edge.token() if self.memo is None else self.memo.token
 
     # --- signing ------------------------------------------------------------------------------------------------------
 
@@ -227,6 +240,8 @@ class Exchange:
                     raise
                 tried.add(decision.action)
                 offset = error.clock_offset if isinstance(error, ResponseError) else None
+                if self._on_retry is not None:
+                    self._on_retry(error, decision.delay)
             else:
                 self._budget.give()
                 return result, number

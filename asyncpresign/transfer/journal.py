@@ -64,6 +64,8 @@ class Book:
     def _lock(self) -> bool:
         """Whether the file, which nobody else can open from here on until this process ends, is a new one."""
         ask = self._connection.execute
+        # Of a file that is made, and only before it is looked at.
+        ask(f"pragma page_size = {PAGE}")
         ask("pragma locking_mode = exclusive")
         ask("begin exclusive")
         application, version = (ask(f"pragma {name}").fetchone()[0] for name in ("application_id", "user_version"))
@@ -78,7 +80,6 @@ class Book:
 
     def _tune(self) -> None:
         ask = self._connection.execute
-        ask(f"pragma page_size = {PAGE}")
         ask("pragma journal_mode = wal")
         ask(f"pragma wal_autocheckpoint = {CHECKPOINT}")
         ask(f"pragma cache_size = -{CACHE}")

@@ -62,8 +62,12 @@ def key_of(source: PresignedRequest | str | S3Object) -> str:
     last piece."""
     if isinstance(source, S3Object):
         return source.key
-    url = source.url if isinstance(source, PresignedRequest) else source
-    return unquote(urlsplit(url).path.rpartition("/")[2])
+    url = source.url if isinstance(source, PresignedRequest) else str(source)
+    try:
+        return unquote(urlsplit(url).path.rpartition("/")[2])
+    except ValueError:
+        # No URL, as the transport would say.
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

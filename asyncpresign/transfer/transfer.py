@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import ssl as ssl_module
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
-    Awaitable,
-    Callable,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from .._sigv4.post_policy import Condition
 from ..errors import InvalidRequest, PresignError, Problem, describe
@@ -26,15 +24,20 @@ from ..http.aiohttp_transport import AiohttpTransport
 from ..http.transport import Answer, Response, Transport
 from ..models import PresignedPost, PresignedRequest, S3Object
 from ..signers.base import Signer
+from .bulk import Wanted, downloads_below, uploads_below
 from .downloads import open_answer
 from .edge import Edge
 from .engine import perform, send
 from .exchange import Exchange
 from .files import Threads
 from .items import Destination, Download, FormUpload, IfExists, Item, Source, Status, TransferResult, Upload
+from .job import Job, OnEvent, RunOptions, Settled, check_run, journal_of
+from .listing import CommonPrefix, ObjectInfo, check_texts, listed
+from .paths import Directory
 from .plan import MULTIPART_THRESHOLD, Sizes
 from .policy import Limits, RetryPolicy
 from .report import TransferReport
+from .stream import results_of
 
 if TYPE_CHECKING:
     import aiohttp
@@ -42,66 +45,6 @@ if TYPE_CHECKING:
 # Threads that read and write large pieces; more would only queue at the disk.
 THREADS = 4
 MAX_BODY = 8 * 1024 * 1024
-
-
-_END: Any = object()
-
-
-class _Queue:
-    """The items not yet begun, of any kind of iterable; handed out one at a time."""
-
-    def __init__(self, items: Iterable[Item] | AsyncIterable[Item]) -> None:
-        if not isinstance(items, Iterable | AsyncIterable) or isinstance(items, str | bytes):
-            raise InvalidRequest(Problem("items", "an iterable or async iterable of items", describe(items)))
-        self._next = _async_next(aiter(items)) if isinstance(items, AsyncIterable) else _sync_next(iter(items))
-        self._lock = anyio.Lock(fast_acquire=True)
-        self._ended = False
-        self.failure: Exception | None = None
-
-    async def next(self) -> Any:
-        """The next item, or `_END`: also after the iterable has failed, with what, `failure` says."""
-        async with self._lock:
-            if self._ended:
-                return _END
-            try:
-                item = await self._next()
-            except Exception as error:  # noqa: BLE001 (the caller's own; it is raised to who reads the results)
-                self.failure, item = error, _END
-            self._ended = item is _END
-            return item
-
-
-def _sync_next(iterator: Iterator[Item]) -> Callable[[], Awaitable[Any]]:
-    async def advance() -> Any:
-        return next(iterator, _END)
-
-    return advance
-
-
-def _async_next(iterator: AsyncIterator[Item]) -> Callable[[], Awaitable[Any]]:
-    async def advance() -> Any:
-        return await anext(iterator, _END)
-
-    return advance
-
-
-class _Results:
-    """The results as they come; not a generator, so that leaving it anywhere leaves nothing suspended."""
-
-    def __init__(self, receiver: MemoryObjectReceiveStream[TransferResult], queue: _Queue) -> None:
-        self._receiver = receiver
-        self._queue = queue
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> TransferResult:
-        try:
-            return await self._receiver.receive()
-        except (anyio.EndOfStream, anyio.ClosedResourceError):
-            if self._queue.failure is not None:
-                raise self._queue.failure from None
-            raise StopAsyncIteration from None
 
 
 class Transfer:
@@ -293,6 +236,16 @@ class Transfer:
         async with self._slots:
             return await perform(self._exchange, item)
 
+    async def _outcome(self, exchange: Exchange, item: Item) -> TransferResult:
+        started = self._edge.monotonic()
+        try:
+            async with self._slots:
+                return await perform(exchange, item)
+        except PresignError as error:
+            attempts = getattr(error, "attempts", 0)
+            seconds = self._edge.monotonic() - started
+            return TransferResult(item, Status.FAILED, attempts=attempts, error=error, seconds=seconds)
+
     def _check_entered(self) -> None:
         if self._transport is None:
             raise InvalidRequest(Problem("transfer", "to be used inside `async with Transfer(...)`", "a call outside of it"))
@@ -308,50 +261,103 @@ class Transfer:
         reads the results, after those of the items before.
         """
         self._check_entered()
-        queue = _Queue(items)
-        sender, receiver = anyio.create_memory_object_stream[TransferResult](self._limits.concurrency)
-        failure: BaseException | None = None
-        with sender, receiver:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._work_through, queue, sender)
-                try:
-                    yield _Results(receiver, queue)
-                except anyio.get_cancelled_exc_class():
-                    raise
-                except BaseException as error:  # noqa: BLE001 (raised below, outside of the task group, which would wrap it)
-                    failure = error
-                tasks.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+        async with results_of(items, partial(self._outcome, self._exchange), self._limits.concurrency) as results:
+            yield results
 
-    async def run(self, items: Iterable[Item] | AsyncIterable[Item], *, fail_fast: bool = False) -> TransferReport:
-        """Move all `items` and say how that went. `fail_fast` stops at the first failure, which the report then holds."""
+    async def run(
+        self,
+        items: Iterable[Item] | AsyncIterable[Item],
+        *,
+        journal: str | os.PathLike[str] | None = None,
+        job: str | None = None,
+        fail_fast: bool = False,
+        on_event: OnEvent | None = None,
+        processes: int = 1,
+    ) -> TransferReport:
+        """Move all `items` and say how that went. `fail_fast` stops at the first failure, which the report then holds.
+
+        `journal` is a file, made if there is none, in which every item that is done is written down: the same call again,
+        whatever ended the first, skips those and finishes the rest. `job` is its name; another job's journal, or one begun
+        with other settings, in use, or damaged is a `JournalError`. An item is known by its `id`, which is then its own, or
+        else by what it moves and where to; it must be one that can be begun again: from a path or bytes, to a path or a
+        `Directory`.
+
+        `on_event` is called with an `Event` when an item begins, is tried again, and ends; what it raises ends the run and is
+        raised. More than one of `processes` is not there yet.
+        """
+        self._check_entered()
+        check_run(journal, job, on_event, processes)
         report = TransferReport()
         started = self._edge.monotonic()
-        async with self.stream(items) as results:
-            async for result in results:
-                report.add(result)
-                if fail_fast and result.error is not None:
-                    break
+        async with journal_of(journal, job, self._exchange) as book:
+            work = Job(self._exchange, self._outcome, book, on_event, report)
+            # While some items wait for the journal others move.
+            workers = self._limits.concurrency * (1 if book is None else 2)
+            with work.scope:
+                async with results_of(items, work.outcome, workers) as results:
+                    async for result in results:
+                        report.add(result)
+                        if fail_fast and result.error is not None:
+                            break
+        if work.failure is not None:
+            raise work.failure
         report.seconds = self._edge.monotonic() - started
         return report
 
-    async def _work_through(self, queue: _Queue, sender: MemoryObjectSendStream[TransferResult]) -> None:
-        """All of `queue`; the results end when the last worker has."""
-        with sender:
-            async with anyio.create_task_group() as workers:
-                for _ in range(self._limits.concurrency):
-                    workers.start_soon(self._work, queue, sender)
+    def list_objects(
+        self, bucket: str, prefix: str = "", *, delimiter: str | None = None
+    ) -> AsyncGenerator[ObjectInfo | CommonPrefix]:
+        """The objects of `bucket` whose keys begin with `prefix`, in the order of their keys, a page of 1,000 at a time.
 
-    async def _work(self, queue: _Queue, sender: MemoryObjectSendStream[TransferResult]) -> None:
-        while (item := await queue.next()) is not _END:
-            await sender.send(await self._outcome(item))
+        With a `delimiter` what follows the prefix is cut behind its first one, and keys that are equal then are one
+        `CommonPrefix`. Raises a `PresignError`.
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-prefixes.html
+        """
+        self._check_entered()
+        return listed(self._exchange, bucket, prefix, delimiter)
 
-    async def _outcome(self, item: Item) -> TransferResult:
-        started = self._edge.monotonic()
-        try:
-            return await self._perform(item)
-        except PresignError as error:
-            attempts = getattr(error, "attempts", 0)
-            seconds = self._edge.monotonic() - started
-            return TransferResult(item, Status.FAILED, attempts=attempts, error=error, seconds=seconds)
+    async def download_prefix(
+        self,
+        bucket: str,
+        prefix: str,
+        root: str | os.PathLike[str],
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        **options: Unpack[RunOptions],
+    ) -> TransferReport:
+        """Download all objects of `bucket` below `prefix` into the folder `root`, each by its name there.
+
+        A name is what follows the prefix as a folder (`photos/`, or `photos` before a `/`), else what follows the prefix's
+        last `/`. `include` and `exclude` are patterns of names, in which `*` matches `/` too. A key that is no path below
+        `root` (see `Directory`), or one that the disk cannot tell from an earlier key or that has one for its folder, fails
+        with `UnsafePathError`; the empty objects that stand for folders are skipped. `options` are those of `run`.
+        """
+        self._check_entered()
+        wanted, _ = Wanted(include, exclude), Directory(root)
+        objects = listed(self._exchange, bucket, prefix, None)
+        return await self._run(downloads_below(self._exchange, objects, prefix, root, wanted), options)
+
+    async def upload_tree(
+        self,
+        root: str | os.PathLike[str],
+        bucket: str,
+        prefix: str,
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        **options: Unpack[RunOptions],
+    ) -> TransferReport:
+        """Upload all files below the folder `root` to `bucket`, as `prefix`, `/` and their path there.
+
+        `include` and `exclude` are as in `download_prefix`. A symbolic link is not followed: it fails with `UnsafePathError`
+        unless it is excluded. Folders without files leave no trace. `options` are those of `run`.
+        """
+        self._check_entered()
+        wanted, _ = Wanted(include, exclude), Directory(root)
+        check_texts(bucket=bucket, prefix=prefix)
+        return await self._run(uploads_below(self._exchange, root, bucket, prefix, wanted), options)
+
+    async def _run(self, items: AsyncGenerator[Item | Settled], options: RunOptions) -> TransferReport:
+        async with aclosing(items):
+            return await self.run(cast("AsyncIterable[Item]", items), **options)

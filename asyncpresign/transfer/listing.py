@@ -1,0 +1,104 @@
+"""What a bucket holds, page after page, by presigned ListObjectsV2.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .._s3.documents import Listing, parse_error, parse_list_objects_v2
+from ..errors import IntegrityError, InvalidRequest, Problem, describe
+from ..http.transport import Request
+from ..models import S3Object
+from .adjust import by_signer
+from .decide import response_error
+from .exchange import Exchange, read_answer
+from .gates import Lane
+
+# A page has at most 1,000 keys of 1,024 bytes, each of which may be written as nine.
+PAGE_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """An object as a listing says it is: `size` in bytes, `etag` with its quotes, `last_modified` aware."""
+
+    object: S3Object
+    size: int
+    etag: str
+    last_modified: datetime | None
+    storage_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommonPrefix:
+    """What keys have in common up to a delimiter: `prefix` ends with it."""
+
+    bucket: str
+    prefix: str
+
+
+Listed = ObjectInfo | CommonPrefix
+
+
+def check_texts(**named: object) -> None:
+    """Raises `InvalidRequest` for those that are no texts."""
+    problems = [Problem(name, "a text", describe(value)) for name, value in named.items() if not isinstance(value, str)]
+    if problems:
+        raise InvalidRequest(*problems)
+
+
+def listed(exchange: Exchange, bucket: str, prefix: str, delimiter: str | None) -> AsyncGenerator[Listed]:
+    """See `Transfer.list_objects`. One page is in memory at a time, and no request is open while the caller looks at it."""
+    check_texts(bucket=bucket, prefix=prefix, delimiter=delimiter or "")
+    exchange.require_signer("bucket")
+    return _pages(exchange, bucket, prefix, delimiter)
+
+
+async def _pages(exchange: Exchange, bucket: str, prefix: str, delimiter: str | None) -> AsyncGenerator[Listed]:
+    params = {"Bucket": bucket, "Prefix": prefix, "EncodingType": "url"} | ({"Delimiter": delimiter} if delimiter else {})
+    token: str | None = None
+    while True:
+        page = await _page(exchange, params if token is None else {**params, "ContinuationToken": token})
+        for entry in _entries(bucket, page):
+            yield entry
+        if not page.is_truncated:
+            return
+        if page.next_token in (None, "", token):
+            raise IntegrityError(f"the listing of {bucket!r} is cut off, and the server does not say how to go on")
+        token = page.next_token
+
+
+async def _page(exchange: Exchange, params: dict[str, Any]) -> Listing:
+    signer = exchange.require_signer("bucket")
+
+    async def sign() -> Request:
+        signed = await by_signer(signer.presign("list_objects_v2", params))
+        return Request(signed.method, signed.url, signed.headers, None, signed.expires_at)
+
+    async def attempt(_: int) -> Listing:
+        async with exchange.answer(sign, Lane.PROBE) as answer:
+            body = await read_answer(answer, PAGE_BYTES)
+            if (document := parse_error(body)) is not None:
+                raise response_error(answer.status, answer.headers, document, now=exchange.edge.now())
+            try:
+                return parse_list_objects_v2(body)
+            except InvalidRequest:
+                raise IntegrityError("the answer is not a listing of objects") from None
+
+    page, _ = await exchange.persist(attempt, exchange.allowed(S3Object(params["Bucket"], ""), None))
+    return page
+
+
+def _entries(bucket: str, page: Listing) -> Iterator[Listed]:
+    """Objects and prefixes in the order of their names, as S3 has them, and not first the ones and then the others."""
+    found: list[tuple[str, Listed]] = [
+        (each.key, ObjectInfo(S3Object(bucket, each.key), each.size, each.etag, each.last_modified, each.storage_class))
+        for each in page.objects
+    ]
+    found += [(prefix, CommonPrefix(bucket, prefix)) for prefix in page.common_prefixes]
+    return (entry for _, entry in sorted(found, key=lambda pair: pair[0]))

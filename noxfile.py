@@ -190,6 +190,15 @@ def browser(session: nox.Session) -> None:
         session.run("pytest", "tests/test_browser.py", env=INSTALLED)
 
 
+@nox.session(requires=["build"])
+@timed
+def oracle(session: nox.Session) -> None:
+    """All operations against botocore, and all endpoint cases that AWS published, which pip fetches in botocore's sdist."""
+    session.install(wheel(session), *group("tests"))
+    with outside(session):
+        session.run("python", "-m", "scripts.compare_with_botocore", *session.posargs, env=INSTALLED)
+
+
 @nox.session(venv_backend="venv", requires=["build"])
 @timed
 def stdlib(session: nox.Session) -> None:

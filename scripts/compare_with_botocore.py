@@ -1,8 +1,9 @@
 """Compares what we sign with what botocore signs: `python -m scripts.compare_with_botocore [--cases N] [--seed N]`.
 
 Every operation is asked for with N/116 random valid calls, in random places; URL and headers have to be equal byte for byte,
-but for the rows of tests/botocore_differences.py. A difference is shrunk to the smallest call that shows it. Prints a line
-for each half, and exits with 1 when a half is not whole.
+but for the rows of tests/botocore_differences.py. A difference is shrunk to the smallest call that shows it. Every endpoint
+case that AWS published is asked of our own decisions; pip fetches the cases, in botocore's sdist, unless `--endpoint-cases`
+names their file. Prints a line for each half, and exits with 1 when a half is not whole.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, settings
 
 from asyncpresign._s3._operations_table import NAMES
+from scripts.endpoint_cases import endpoint_cases, published
 from tests.botocore_cases import COMPARED, calls_of
 from tests.botocore_differences import Call, Outcome, known_difference, ours, theirs
 
@@ -43,15 +47,24 @@ def differs(operation: str, seed: int, examples: int, sign: Callable[[Call], Out
     return count, ""
 
 
-def operations(seed: int, cases: int) -> tuple[bool, str]:
-    found = [differs(operation, seed + number, -(-cases // len(NAMES))) for number, operation in enumerate(COMPARED)]
+def operations(given: argparse.Namespace) -> tuple[bool, str]:
+    each = -(-given.cases // len(NAMES))
+    found = [differs(operation, given.seed + number, each) for number, operation in enumerate(COMPARED)]
     differences = [text for _, text in found if text]
     line = f"{len(COMPARED) - len(differences)}/{len(NAMES)} operations equal to botocore over {sum(n for n, _ in found)} cases"
     return len(COMPARED) - len(differences) == len(NAMES), "\n".join([*differences, line])
 
 
-HALVES: Mapping[str, Callable[[int, int], tuple[bool, str]]] = {
+def endpoints(given: argparse.Namespace) -> tuple[bool, str]:
+    with TemporaryDirectory() as folder:
+        total, failures = endpoint_cases(given.endpoint_cases or published(Path(folder)))
+    line = f"{total - len(failures)}/{total} endpoint cases"
+    return total > 0 and not failures, "\n".join([*failures, line])
+
+
+HALVES: Mapping[str, Callable[[argparse.Namespace], tuple[bool, str]]] = {
     "operations": operations,
+    "endpoints": endpoints,
 }
 
 
@@ -59,11 +72,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.compare_with_botocore", description=__doc__.partition("\n")[0])
     parser.add_argument("--cases", type=int, default=5800, help="how many calls to compare (5800)")
     parser.add_argument("--seed", type=int, default=0, help="another one gives other calls (0)")
+    parser.add_argument("--endpoint-cases", type=Path, metavar="FILE", help="endpoint-tests-1.json; else pip fetches it")
     parser.add_argument("halves", nargs="*", metavar="half", help=f"of {', '.join(HALVES)}; all when none is named")
     given = parser.parse_args(arguments)
     if unknown := sorted(set(given.halves) - set(HALVES)):
         parser.error(f"no such half: {', '.join(unknown)}")
-    results = [HALVES[name](given.seed, given.cases) for name in given.halves or HALVES]
+    results = [HALVES[name](given) for name in given.halves or HALVES]
     for _, text in results:
         print(text, flush=True)
     return int(not all(whole for whole, _ in results))

@@ -10,7 +10,7 @@ import contextlib
 import copy
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -25,7 +25,7 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from botocore.exceptions import BotoCoreError
 
 from asyncpresign import Credentials, InvalidRequest, Presigner, PresignError, UnsupportedRequest
-from asyncpresign._s3.operations import lookup
+from asyncpresign._s3.operations import Trait, lookup
 
 ACCESS_KEY_ID = "AKIAIOSFODNN7EXAMPLE"
 SECRET_ACCESS_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -42,6 +42,10 @@ class Place:
     session_token: str | None = None
     moment: datetime = MOMENT
     expires_in: int = 3600
+    use_dualstack: bool = False
+    use_fips: bool = False
+    use_accelerate: bool = False
+    use_arn_region: bool = True
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,16 @@ class Outcome:
 
 
 def presigner(place: Place) -> Presigner:
-    credentials = Credentials(ACCESS_KEY_ID, SECRET_ACCESS_KEY, place.session_token)
-    return Presigner(credentials, region=place.region, endpoint_url=place.endpoint_url, addressing_style=place.addressing_style)
+    return Presigner(
+        Credentials(ACCESS_KEY_ID, SECRET_ACCESS_KEY, place.session_token),
+        region=place.region,
+        endpoint_url=place.endpoint_url,
+        addressing_style=place.addressing_style,
+        use_dualstack=place.use_dualstack,
+        use_fips=place.use_fips,
+        use_accelerate=place.use_accelerate,
+        use_arn_region=place.use_arn_region,
+    )
 
 
 def ours(call: Call | FormCall) -> Outcome:
@@ -94,16 +106,23 @@ def ours(call: Call | FormCall) -> Outcome:
 
 
 @cache
-def client(region: str, endpoint_url: str | None, addressing_style: str, validated: bool = False) -> BaseClient:
+def client(place: Place, validated: bool = False) -> BaseClient:
     """A botocore client that signs as DESIGN says; `endpoint_url` with any style is used as it is."""
-    style = {"auto": "path" if endpoint_url else "virtual"}.get(addressing_style, addressing_style)
+    style = {"auto": "path" if place.endpoint_url else "virtual"}.get(place.addressing_style, place.addressing_style)
     config = Config(
         signature_version="s3v4",
-        s3={"addressing_style": style, "us_east_1_regional_endpoint": "regional"},
+        s3={
+            "addressing_style": style,
+            "us_east_1_regional_endpoint": "regional",
+            "use_accelerate_endpoint": place.use_accelerate,
+            "use_arn_region": place.use_arn_region,
+        },
+        use_dualstack_endpoint=place.use_dualstack,
+        use_fips_endpoint=place.use_fips,
         parameter_validation=validated,  # it asks for bodies, which a URL has not
     )
     return session().create_client(
-        "s3", region_name=region, endpoint_url=endpoint_url, config=config,
+        "s3", region_name=place.region, endpoint_url=place.endpoint_url, config=config,
         aws_access_key_id=ACCESS_KEY_ID, aws_secret_access_key=SECRET_ACCESS_KEY,
     )  # fmt: skip
 
@@ -116,7 +135,7 @@ def session() -> botocore.session.Session:
 @contextlib.contextmanager
 def frozen(place: Place, validated: bool = False) -> Iterator[BaseClient]:
     """The client of a place, at its moment and with its session token."""
-    found = client(place.region, place.endpoint_url, place.addressing_style, validated)
+    found = client(replace(place, session_token=None, moment=MOMENT, expires_in=3600), validated)
     credentials = BotocoreCredentials(ACCESS_KEY_ID, SECRET_ACCESS_KEY, place.session_token)
     naive = place.moment.astimezone(UTC).replace(tzinfo=None)
     with (
@@ -171,6 +190,9 @@ class Difference:
 
 OBJECT = {"Bucket": "bucket", "Key": "key"}
 GET = Call("get_object", OBJECT)
+POINT = "arn:aws:s3:eu-central-1:123456789012:accesspoint/point"
+DIRECTORY = "bucket--use1-az4--x-s3"
+ALIAS = "test-accessp-o0b1d075431d83bebde8xz5w8ijx1qzlbp3i3kuse10--op-s3"
 
 
 def get(**params: Any) -> Call:
@@ -227,6 +249,10 @@ def _texts(value: Any) -> list[str]:
 
 def has_control(text: str) -> bool:
     return any((ord(letter) < 32 and letter != "\t") or letter == "\x7f" for letter in text)
+
+
+def is_at_address(call: Call | FormCall) -> bool:
+    return (call.place.endpoint_url or "").startswith(("http://127.", "http://[", "https://["))
 
 
 def base_path(call: Call | FormCall) -> str:
@@ -348,16 +374,6 @@ DIFFERENCES: tuple[Difference, ...] = (
         refusal=None,
     ),
     Difference(
-        "endpoint of another kind",
-        "not yet",
-        Call("get_bucket_location", {"Bucket": "bucket"}),
-        lambda call: (
-            isinstance(call, Call)
-            and lookup(call.operation).name in ("GetBucketLocation", "ListDirectoryBuckets", "WriteGetObjectResponse")
-        ),
-        refusal=UnsupportedRequest,
-    ),
-    Difference(
         "client token that nobody gave",
         "a random one would make every URL another, and S3 does not ask for it; botocore makes one up",
         Call("rename_object", {**OBJECT, "RenameSource": "bucket/other"}),
@@ -367,25 +383,75 @@ DIFFERENCES: tuple[Difference, ...] = (
         refusal=None,
     ),
     Difference(
-        "ARN",
-        "not yet",
-        Call("get_object", {"Bucket": "arn:aws:s3:eu-central-1:123456789012:accesspoint/point", "Key": "key"}),
-        lambda call: text_of(call, "Bucket").startswith("arn:"),
+        "objects of a directory bucket",
+        "S3 Express needs a session of its own, which is a network call; botocore makes it, and sends forms to another service",
+        Call("get_object", {"Bucket": DIRECTORY, "Key": "key"}),
+        lambda call: (
+            text_of(call, "Bucket").endswith(("--x-s3", "--xa-s3"))
+            and call.place.endpoint_url is None
+            and (isinstance(call, FormCall) or not lookup(call.operation).traits & {Trait.EXPRESS_CONTROL, Trait.NO_SESSION})
+        ),
         refusal=UnsupportedRequest,
     ),
     Difference(
-        "directory bucket",
-        "S3 Express needs a session of its own, which is a network call",
-        Call("get_object", {"Bucket": "bucket--use1-az4--x-s3", "Key": "key"}),
-        lambda call: text_of(call, "Bucket").endswith("--x-s3"),
+        "name of a directory bucket at another server",
+        "only AWS reads a kind of bucket out of its name; botocore opens a session there, too",
+        Call("get_bucket_policy", {"Bucket": DIRECTORY}, Place(endpoint_url="https://s3.example.com", addressing_style="path")),
+        lambda call: text_of(call, "Bucket").endswith(("--x-s3", "--xa-s3", "--op-s3")) and call.place.endpoint_url is not None,
+        refusal=None,
+    ),
+    Difference(
+        "alias of an Outpost with an option that Outposts lack",
+        "botocore refuses it beside an ARN and drops it beside an alias: a request that asked for FIPS would go elsewhere",
+        Call("get_object", {"Bucket": ALIAS, "Key": "key"}, Place(use_fips=True)),
+        lambda call: (
+            text_of(call, "Bucket").endswith("--op-s3")
+            and (call.place.use_fips or call.place.use_dualstack or call.place.use_accelerate)
+        ),
         refusal=UnsupportedRequest,
+    ),
+    Difference(
+        "ARN at an IP address",
+        "`point-123456789012.127.0.0.1` is nobody's host",
+        Call("get_object", {"Bucket": POINT, "Key": "key"}, Place(endpoint_url="http://127.0.0.1:9000")),
+        lambda call: text_of(call, "Bucket").startswith("arn:") and is_at_address(call),
+        refusal=UnsupportedRequest,
+    ),
+    Difference(
+        "form for an access point",
+        "botocore looks for the place where a bucket of that name would be made, and finds that none can be",
+        FormCall(POINT, "key"),
+        lambda call: isinstance(call, FormCall) and ":accesspoint" in call.bucket and "outpost" not in call.bucket,
+        refusal=None,
     ),
     Difference(
         "dotted bucket on an IP address",
         "`my.bucket.127.0.0.1` is nobody's host: the bucket goes into the path",
         Call("get_object", {"Bucket": "my.bucket", "Key": "key"}, Place(endpoint_url="http://127.0.0.1:9000")),
-        lambda call: "." in text_of(call, "Bucket") and (call.place.endpoint_url or "").startswith(("http://127.", "http://[")),
+        lambda call: "." in text_of(call, "Bucket") and is_at_address(call),
         refusal=None,
+    ),
+    Difference(
+        "accelerated hosts in path style",
+        "they have the bucket in the host, so one of the two was not meant; botocore drops the path style",
+        at(GET, addressing_style="path", use_accelerate=True),
+        lambda call: call.place.addressing_style == "path" and call.place.use_accelerate,
+    ),
+    Difference(
+        "route before an IP address",
+        "the operation puts its route before the host: `route.127.0.0.1` is nobody's",
+        Call(
+            "write_get_object_response", {"RequestRoute": "a", "RequestToken": "b"}, Place(endpoint_url="http://127.0.0.1:9000")
+        ),
+        lambda call: isinstance(call, Call) and lookup(call.operation).name == "WriteGetObjectResponse" and is_at_address(call),
+        refusal=UnsupportedRequest,
+    ),
+    Difference(
+        "multi-region access point",
+        "it takes signatures of SigV4A only",
+        Call("get_object", {"Bucket": "arn:aws:s3::123456789012:accesspoint/name.mrap", "Key": "key"}),
+        lambda call: ":s3::" in text_of(call, "Bucket"),
+        refusal=UnsupportedRequest,
     ),
     Difference(
         "aws-global",

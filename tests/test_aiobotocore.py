@@ -12,7 +12,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore import UNSIGNED
 
-from asyncpresign import AiobotocoreSigner, CredentialsError, InvalidRequest, S3Object, Transfer, UnsupportedRequest
+from asyncpresign import AiobotocoreSigner, CredentialsError, InvalidRequest, S3Object, Transfer
 from asyncpresign.testing import LocalS3
 
 KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "secret-that-is-not-shown"}
@@ -88,18 +88,53 @@ async def test_the_clients_addressing_style_is_kept(style: str, endpoint_url: st
 
 
 @pytest.mark.parametrize(
-    "config",
+    ("config", "host"),
     [
-        {"s3": {"use_accelerate_endpoint": True}},
-        {"s3": {"use_dualstack_endpoint": True}},
-        {"use_dualstack_endpoint": True},
-        {"use_fips_endpoint": True},
+        ({"s3": {"use_accelerate_endpoint": True}}, "s3-accelerate.amazonaws.com"),
+        ({"s3": {"use_accelerate_endpoint": True, "use_dualstack_endpoint": True}}, "s3-accelerate.dualstack.amazonaws.com"),
+        ({"s3": {"use_dualstack_endpoint": True}}, "s3.dualstack.us-east-1.amazonaws.com"),
+        ({"use_dualstack_endpoint": True}, "s3.dualstack.us-east-1.amazonaws.com"),
+        ({"use_fips_endpoint": True}, "s3-fips.us-east-1.amazonaws.com"),
+        ({"use_fips_endpoint": True, "use_dualstack_endpoint": True}, "s3-fips.dualstack.us-east-1.amazonaws.com"),
     ],
     ids=str,
 )
-async def test_endpoints_that_cannot_be_signed_are_refused(config: dict[str, Any]) -> None:
+async def test_the_clients_choice_of_hosts_is_kept(config: dict[str, Any], host: str) -> None:
     async with client(region_name="us-east-1", config=AioConfig(**config)) as owner:
-        with pytest.raises(UnsupportedRequest, match="client"):
+        request = await AiobotocoreSigner(owner).presign("get_object", OBJECT)
+    assert request.url.startswith(f"https://bucket.{host}/key?")
+
+
+async def test_the_environments_choice_of_hosts_is_kept_as_the_client_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_USE_DUALSTACK_ENDPOINT", "true")
+    monkeypatch.setenv("AWS_S3_USE_ARN_REGION", "false")
+    async with client() as owner:
+        signer = AiobotocoreSigner(owner)
+        assert "//bucket.s3.dualstack.eu-central-1.amazonaws.com/" in (await signer.presign("get_object", OBJECT)).url
+        with pytest.raises(InvalidRequest, match="use_arn_region"):
+            await signer.presign("get_object", {**OBJECT, "Bucket": "arn:aws:s3:us-west-2:123456789012:accesspoint/point"})
+    async with client(endpoint_url="http://localhost:9000") as owner:
+        assert (await AiobotocoreSigner(owner).presign("get_object", OBJECT)).url.startswith("http://localhost:9000/bucket/")
+
+
+@pytest.mark.parametrize(
+    ("endpoint_url", "origin"),
+    [
+        ("https://s3-fips.us-west-2.amazonaws.com", "https://bucket.s3-fips.us-west-2.amazonaws.com/"),
+        ("https://s3.dualstack.us-west-2.amazonaws.com", "https://bucket.s3.dualstack.us-west-2.amazonaws.com/"),
+        ("https://s3-accelerate.amazonaws.com", "https://bucket.s3-accelerate.amazonaws.com/"),
+        ("https://s3-accelerate.dualstack.amazonaws.com", "https://bucket.s3-accelerate.dualstack.amazonaws.com/"),
+    ],
+)
+async def test_a_host_of_aws_as_the_clients_endpoint_means_its_option(endpoint_url: str, origin: str) -> None:
+    async with client(region_name="us-west-2", endpoint_url=endpoint_url) as owner:
+        assert (await AiobotocoreSigner(owner).presign("get_object", OBJECT)).url.startswith(f"{origin}key?")
+
+
+async def test_a_client_that_could_not_send_either_is_refused() -> None:
+    config = AioConfig(s3={"use_accelerate_endpoint": True})
+    async with client(endpoint_url="http://localhost:9000", config=config) as owner:
+        with pytest.raises(InvalidRequest, match="use_accelerate"):
             AiobotocoreSigner(owner)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from asyncpresign import UnsupportedRequest
+from asyncpresign import InvalidRequest, UnsupportedRequest
 from asyncpresign._s3.endpoints import EndpointOptions, option_problems, resolve
+from asyncpresign._s3.operations import Trait
 
 from .stdlib_only import cases, check_endpoint
 
@@ -105,14 +106,135 @@ def test_all_problems_are_said() -> None:
     assert [problem.argument for problem in problems] == ["region", "addressing_style", "endpoint_url"]
 
 
+def origin(bucket: str | None, *traits: Trait, region: str = "eu-central-1", **options: Any) -> str:
+    """Where a bucket is and what it is signed for, of options without a problem."""
+    chosen = EndpointOptions(region, **options)
+    assert option_problems(chosen) == []
+    endpoint = resolve(chosen, bucket, frozenset(traits))
+    return f"{endpoint.url} {endpoint.service} {endpoint.region}"
+
+
+POINT = "arn:aws:s3:us-west-2:123456789012:accesspoint/point"
+OUTPOST = "arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-1/accesspoint/point"
+LAMBDA = "arn:aws:s3-object-lambda:us-west-2:123456789012:accesspoint/point"
+MULTI_REGION = "arn:aws:s3::123456789012:accesspoint/name.mrap"
+DIRECTORY = "name--use1-az4--x-s3"
+
+
 @pytest.mark.parametrize(
-    "bucket",
-    ["arn:aws:s3:eu-central-1:123456789012:accesspoint/point", "b--use1-az4--x-s3", "b--use1-az4--xa-s3", "alias--op-s3"],
+    ("bucket", "options", "expected"),
+    [
+        ("bucket", {"use_dualstack": True}, "https://bucket.s3.dualstack.eu-central-1.amazonaws.com/ s3 eu-central-1"),
+        ("a.b", {"use_dualstack": True}, "https://s3.dualstack.eu-central-1.amazonaws.com/a.b s3 eu-central-1"),
+        ("bucket", {"use_accelerate": True}, "https://bucket.s3-accelerate.amazonaws.com/ s3 eu-central-1"),
+        (None, {"use_accelerate": True}, "https://s3.eu-central-1.amazonaws.com/ s3 eu-central-1"),
+        (
+            "bucket",
+            {"use_fips": True, "use_dualstack": True, "region": "us-gov-west-1"},
+            "https://bucket.s3-fips.dualstack.us-gov-west-1.amazonaws.com/ s3 us-gov-west-1",
+        ),
+        (POINT, {}, "https://point-123456789012.s3-accesspoint.us-west-2.amazonaws.com/ s3 us-west-2"),
+        (
+            POINT,
+            {"addressing_style": "path", "use_fips": True},
+            "https://point-123456789012.s3-accesspoint-fips.us-west-2.amazonaws.com/ s3 us-west-2",
+        ),
+        (POINT, {"endpoint_url": "http://h:1/base"}, "http://point-123456789012.h:1/base s3 us-west-2"),
+        (LAMBDA, {}, "https://point-123456789012.s3-object-lambda.us-west-2.amazonaws.com/ s3-object-lambda us-west-2"),
+        (OUTPOST, {}, "https://point-123456789012.op-1.s3-outposts.us-west-2.amazonaws.com/ s3-outposts us-west-2"),
+        (OUTPOST, {"endpoint_url": "http://h:1/base"}, "https://point-123456789012.op-1.h:1/ s3-outposts us-west-2"),
+    ],
 )
-def test_what_another_service_answers_to_is_refused(bucket: str) -> None:
-    with pytest.raises(UnsupportedRequest, match=r"^bucket: "):
-        resolve(EndpointOptions("eu-central-1"), bucket)
+def test_where_options_and_arns_lead(bucket: str | None, options: dict[str, Any], expected: str) -> None:
+    assert origin(bucket, **options) == expected
 
 
-def test_other_servers_have_no_directory_buckets() -> None:
-    assert resolve(EndpointOptions("eu-central-1", "http://h"), "b--x-s3").path == "/b--x-s3"
+@pytest.mark.parametrize(
+    ("bucket", "trait", "expected"),
+    [
+        ("bucket", Trait.PATH_STYLE, "https://s3.eu-central-1.amazonaws.com/bucket s3 eu-central-1"),
+        (None, Trait.OBJECT_LAMBDA, "https://s3-object-lambda.eu-central-1.amazonaws.com/ s3-object-lambda eu-central-1"),
+        (None, Trait.EXPRESS_CONTROL, "https://s3express-control.eu-central-1.amazonaws.com/ s3express eu-central-1"),
+        (
+            DIRECTORY,
+            Trait.EXPRESS_CONTROL,
+            f"https://s3express-control.eu-central-1.amazonaws.com/{DIRECTORY} s3express eu-central-1",
+        ),
+        (
+            DIRECTORY,
+            Trait.NO_SESSION,
+            f"https://{DIRECTORY}.s3express-use1-az4.eu-central-1.amazonaws.com/ s3express eu-central-1",
+        ),
+        ("bucket", Trait.EXPRESS_CONTROL, "https://bucket.s3.eu-central-1.amazonaws.com/ s3 eu-central-1"),
+        ("bucket", Trait.CHECKSUM, "https://bucket.s3.eu-central-1.amazonaws.com/ s3 eu-central-1"),
+    ],
+)
+def test_where_an_operations_traits_lead(bucket: str | None, trait: Trait, expected: str) -> None:
+    assert origin(bucket, trait) == expected
+
+
+@pytest.mark.parametrize(
+    ("bucket", "trait", "text"),
+    [
+        (DIRECTORY, Trait.CHECKSUM, "bucket: .*session"),
+        ("name--use1-az4--xa-s3", Trait.CHECKSUM, "bucket: .*session"),
+        (MULTI_REGION, Trait.CHECKSUM, "bucket: .*SigV4A"),
+        (POINT, Trait.NO_ACCESS_POINTS, "bucket: .*no access points"),
+        (POINT, Trait.PATH_STYLE, "bucket: .*path style"),
+    ],
+)
+def test_what_no_signer_signs_is_refused(bucket: str, trait: Trait, text: str) -> None:
+    with pytest.raises(UnsupportedRequest, match=text):
+        origin(bucket, trait)
+
+
+def test_a_prefix_stands_before_the_host_as_it_is_and_as_it_is_signed() -> None:
+    endpoint = resolve(EndpointOptions("eu-central-1", "http://Host:80/base"), None).behind("Route.")
+    assert (endpoint.url, endpoint.host) == ("http://Route.Host:80/base", "route.host")
+    with pytest.raises(UnsupportedRequest, match="endpoint_url: "):
+        resolve(EndpointOptions("eu-central-1", "http://[::1]:9000"), None).behind("route.")
+
+
+def test_no_arn_stands_before_an_address() -> None:
+    with pytest.raises(UnsupportedRequest, match=r"bucket: .*address"):
+        origin(POINT, endpoint_url="http://127.0.0.1:9000")
+
+
+@pytest.mark.parametrize(
+    "bucket", [DIRECTORY, "point--use1-az4--xa-s3", "test-accessp-o0b1d075431d83bebde8xz5w8ijx1qzlbp3i3kuse10--op-s3"]
+)
+def test_other_servers_read_nothing_out_of_a_name(bucket: str) -> None:
+    assert origin(bucket, endpoint_url="http://h") == f"http://h/{bucket} s3 eu-central-1"
+
+
+@pytest.mark.parametrize(
+    ("options", "argument"),
+    [
+        ({"use_fips": True, "use_accelerate": True}, "use_fips"),
+        ({"use_fips": True, "region": "cn-north-1"}, "use_fips"),
+        ({"use_fips": True, "endpoint_url": "http://h"}, "use_fips"),
+        ({"use_dualstack": True, "endpoint_url": "http://h"}, "use_dualstack"),
+        ({"use_accelerate": True, "endpoint_url": "http://h"}, "use_accelerate"),
+        ({"use_accelerate": True, "addressing_style": "path"}, "addressing_style"),
+        ({"use_fips": "yes"}, "use_fips"),
+        ({"use_dualstack": None}, "use_dualstack"),
+        ({"use_accelerate": 1}, "use_accelerate"),
+        ({"use_arn_region": "no"}, "use_arn_region"),
+    ],
+)
+def test_options_that_are_wrong_or_exclude_each_other(options: dict[str, Any], argument: str) -> None:
+    [problem] = option_problems(EndpointOptions(**{"region": "eu-central-1", **options}))
+    assert problem.argument == argument
+
+
+def test_all_that_exclude_each_other_are_said() -> None:
+    problems = option_problems(
+        EndpointOptions("cn-north-1", "http://h", use_fips=True, use_dualstack=True, use_accelerate=True)
+    )
+    assert [problem.argument for problem in problems] == ["use_fips", "use_dualstack", "use_accelerate", "use_fips", "use_fips"]
+
+
+def test_an_arn_of_another_region_is_refused_when_the_signer_says_so() -> None:
+    with pytest.raises(InvalidRequest, match="use_arn_region: expected True, or an ARN of the region 'eu-central-1'"):
+        origin(POINT, use_arn_region=False)
+    assert origin(POINT, region="us-west-2", use_arn_region=False).endswith(" s3 us-west-2")

@@ -265,7 +265,7 @@ FORMS: dict[str, Form] = {
     "operator in capitals": Form(policy=more(["EQ", "$key", "form/key"])),
     "name without dollar": Form(policy=more(["eq", "key", "form/key"])),
     "value that is a number": Form(policy=more({"x-amz-meta-a": 5})),
-    "two properties": Form(policy=more({"x-amz-meta-a": "b", "x-amz-meta-c": "d"}), 
+    "two properties": Form(policy=more({"x-amz-meta-a": "b", "x-amz-meta-c": "d"}),
                            change=having(x_amz_meta_a="b", x_amz_meta_c="d")),
     "range of texts": Form(policy=more(["content-length-range", "1", "10"])),
     "range inverted": Form(policy=more(["content-length-range", 10, 1])),

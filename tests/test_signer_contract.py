@@ -35,6 +35,7 @@ from asyncpresign import (
     Signer,
     UnsupportedRequest,
 )
+from asyncpresign.signers.presigner import PresignerOptions
 
 from .test_redaction import assert_clean
 
@@ -79,9 +80,15 @@ def aio_session(credentials: Credentials) -> AioSession:
 
 
 async def of_a_client(stack: AsyncExitStack, credentials: Credentials, options: Options) -> Signer:
-    style = options.pop("addressing_style", None)
     place = {"region_name": options.pop("region"), "endpoint_url": options.pop("endpoint_url", None)}
-    config = AioConfig(s3={"addressing_style": style}) if style else None
+    spelt = {
+        "addressing_style": "addressing_style",
+        "use_accelerate": "use_accelerate_endpoint",
+        "use_arn_region": "use_arn_region",
+    }
+    own = {theirs: options.pop(ours) for ours, theirs in spelt.items() if ours in options}
+    hosts = {f"{name}_endpoint": options.pop(name) for name in ("use_dualstack", "use_fips") if name in options}
+    config = AioConfig(s3=own, **hosts)
     client = await stack.enter_async_context(aio_session(credentials).create_client("s3", config=config, **place))
     return AiobotocoreSigner(client, **options)
 
@@ -182,6 +189,9 @@ OPTIONS: Mapping[str, tuple[dict[str, Any], Callable[[PresignedRequest], bool]]]
         lambda got: got.url.startswith("https://files.example.com/s3/bucket/"),
     ),
     "addressing_style": ({"addressing_style": "path"}, lambda got: "//s3.eu-central-1.amazonaws.com/bucket/" in got.url),
+    "use_dualstack": ({"use_dualstack": True}, lambda got: "//bucket.s3.dualstack.eu-central-1.amazonaws.com/" in got.url),
+    "use_fips": ({"use_fips": True, "region": "us-west-2"}, lambda got: "//bucket.s3-fips.us-west-2.amazonaws.com/" in got.url),
+    "use_accelerate": ({"use_accelerate": True}, lambda got: "//bucket.s3-accelerate.amazonaws.com/" in got.url),
     "signing_window": ({"signing_window": 600}, lambda got: query(got.url)["X-Amz-Date"] == "20261123T120000Z"),
 }
 
@@ -246,6 +256,33 @@ async def test_an_option_is_honoured_or_refused(make: Make, name: str, row: str)
             await make(**options)
     else:
         assert honoured(await call(await make(**options), "presign"))
+
+
+ARN = "arn:aws:s3:us-west-2:123456789012:accesspoint/point"
+
+
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        ("presign", {"params": {"Bucket": ARN, "Key": "key"}}),
+        ("presign_urls", {"bucket": ARN}),
+        ("presign_post", {"bucket": ARN}),
+    ],
+)
+async def test_an_access_point_is_signed_for_its_own_region_unless_that_is_refused(
+    make: Make, method: str, changes: dict[str, Any]
+) -> None:
+    signed = await call(await make(), method, **changes)
+    assert signed == await call(reference(), method, **changes)
+    shown = str(signed.to_dict()) if not isinstance(signed, list) else signed[0]
+    assert "https://point-123456789012.s3-accesspoint.us-west-2.amazonaws.com/" in shown
+    with pytest.raises(InvalidRequest, match="use_arn_region"):
+        await call(await make(use_arn_region=False), method, **changes)
+
+
+def test_every_option_has_its_row() -> None:
+    elsewhere = {"short_credentials", "use_arn_region", "clock"}  # tests of their own
+    assert set(OPTIONS) | elsewhere == set(PresignerOptions.__annotations__)
 
 
 async def test_all_signers_sign_the_same(make: Make) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from ._operations_table import TABLE
-from .endpoints import PARTITIONS
+from .arns import DNS_SUFFIXES
 from .operations import Operation, lookup
 
-_SUFFIXES = "|".join(re.escape(suffix) for _, suffix in PARTITIONS)
+_SUFFIXES = "|".join(re.escape(suffix) for suffix in sorted(DNS_SUFFIXES))
 _AWS_HOST = re.compile(rf"(?:(.+)\.)?s3[a-z0-9-]*(?:\.dualstack)?(?:\.[a-z0-9-]+)?\.(?:{_SUFFIXES})")
 # Said of a URL by signing, or by SDKs that name the operation.
 _OF_ANY = ("x-amz-", "x-id")

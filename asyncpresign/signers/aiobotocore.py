@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Literal, Self, TypedDict, Unpack
 from urllib.parse import urlsplit
 
-from .._s3.endpoints import PARTITIONS
+from .._s3.arns import DNS_SUFFIXES
 from ..credentials import botocore_source, find_region
 from ..errors import InvalidRequest, MissingExtra, Problem, UnsupportedRequest, describe
 from .base import Seconds
@@ -29,10 +29,11 @@ try:
 except ImportError:
     raise MissingExtra("aiobotocore", "AiobotocoreSigner") from None
 
-_SUFFIXES = "|".join(re.escape(suffix) for _, suffix in PARTITIONS)
-# The hosts that botocore has for S3 by itself: global, regional, legacy regional; then those of an option.
-_AWS_HOST = re.compile(rf"s3(?:[.-](?!fips|dualstack|accelerate)[a-z0-9-]+)?\.(?:{_SUFFIXES})")
-_OPTION_HOST = re.compile(rf"s3(?:-fips|-accelerate|\.dualstack|-fips\.dualstack)(?:\.[a-z0-9-]+)*\.(?:{_SUFFIXES})")
+# The hosts that botocore has for S3 by itself: global, regional, legacy regional, and those of the options that they name.
+_AWS_HOST = re.compile(
+    rf"""(?x) s3 (?P<accelerate>-accelerate)? (?P<fips>-fips)? (?P<dualstack>\.dualstack)?
+    (?: [.-] [a-z0-9-]+ )? \. (?: {"|".join(map(re.escape, sorted(DNS_SUFFIXES)))} )"""
+)
 
 
 class SigningOptions(TypedDict, total=False):
@@ -56,7 +57,7 @@ class _Chain:
 
 
 class AiobotocoreSigner(OfflineSigner):
-    """Signs with the credentials of an aiobotocore S3 client, for its region and its `endpoint_url`, if it has one.
+    """Signs with the credentials of an aiobotocore S3 client, for its region and the endpoint that it is set up for.
 
     The signature is always SigV4 and the host always the regional one, whatever the client presigns for its owner, which
     does not change; the client is neither called over the network nor closed. Raises `InvalidRequest` for what is no
@@ -88,15 +89,24 @@ class AiobotocoreSigner(OfflineSigner):
 
 
 def _place(client: AioBaseClient) -> PresignerOptions:
-    """Region, endpoint and addressing style of `client`."""
-    meta, chosen = client.meta, client.meta.config.s3 or {}
-    host = urlsplit(meta.endpoint_url).hostname or ""
-    if chosen.get("use_accelerate_endpoint") or _OPTION_HOST.fullmatch(host):
-        raise UnsupportedRequest("client: accelerated, dualstack and FIPS endpoints cannot be signed by this version")
+    """Region, endpoint and all that chooses a host, as `client` has them."""
+    meta, config = client.meta, client.meta.config
+    chosen = config.s3 or {}
     if meta.region_name in (None, "aws-global"):
         raise UnsupportedRequest("client: it has no region, and none is guessed; use AiobotocoreSigner.create(region=...)")
-    return {
+    accelerate = bool(chosen.get("use_accelerate_endpoint"))
+    place: PresignerOptions = {
         "region": meta.region_name,
-        "endpoint_url": None if _AWS_HOST.fullmatch(host) else meta.endpoint_url,
-        "addressing_style": chosen.get("addressing_style") or "auto",
+        "addressing_style": "virtual" if accelerate else chosen.get("addressing_style") or "auto",  # as the client does
+        "use_accelerate": accelerate,
+        "use_arn_region": chosen.get("use_arn_region") is not False,
+    }
+    aws = _AWS_HOST.fullmatch(urlsplit(meta.endpoint_url).hostname or "")
+    if aws is None:  # where a client has its own endpoint, FIPS and dualstack change nothing for its owner either
+        return {**place, "endpoint_url": meta.endpoint_url}
+    return {
+        **place,
+        "use_dualstack": bool(config.use_dualstack_endpoint or aws["dualstack"]),
+        "use_fips": bool(config.use_fips_endpoint or aws["fips"]),
+        "use_accelerate": bool(accelerate or aws["accelerate"]),
     }

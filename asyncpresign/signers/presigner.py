@@ -17,7 +17,7 @@ from typing import Any, Literal, TypedDict
 from .._s3.endpoints import Endpoint, EndpointOptions, option_problems, resolve
 from .._s3.forms import form_problems, size_problems, unmet_problems
 from .._s3.hoisting import Hoist, addition_problems, extend
-from .._s3.operations import BoundRequest, Trait, bind, key_problems
+from .._s3.operations import BoundRequest, bind, key_problems
 from .._sigv4.post_policy import LENGTH, Condition, sign_form
 from .._sigv4.presign import MAX_EXPIRES, MIN_EXPIRES, presign_url
 from .._sigv4.signing import CredentialScope, amz_date, utc
@@ -57,6 +57,10 @@ class PresignerOptions(TypedDict, total=False):
     endpoint_url: str | None
     public_endpoint_url: str | None
     addressing_style: Literal["auto", "virtual", "path"]
+    use_dualstack: bool
+    use_fips: bool
+    use_accelerate: bool
+    use_arn_region: bool
     short_credentials: Literal["clamp", "raise"]
     signing_window: Seconds | None
     clock: Clock | None
@@ -65,13 +69,16 @@ class PresignerOptions(TypedDict, total=False):
 class Presigner:
     """Signs with fixed credentials for one region.
 
-    `region` is the bucket's; None asks `AWS_REGION`, `AWS_DEFAULT_REGION` and the profile. `endpoint_url` names a server
-    that is not AWS, `public_endpoint_url` the same server as the client of the URL will see it, where that differs: it is
-    the one that is signed. `addressing_style` is "auto" (virtual at AWS, path elsewhere), "virtual" or "path". A URL that
-    would outlive temporary credentials is signed for what is left of them ("clamp") or refused ("raise"):
-    `short_credentials`. `signing_window` (seconds or a `timedelta`) signs for the last full window, so that a URL stays
-    the same, and cacheable, that long; its life counts from there and is at least two windows. `clock` returns the current
-    time, aware. Raises `InvalidRequest` with everything that is wrong.
+    `region` is the bucket's; None asks `AWS_REGION`, `AWS_DEFAULT_REGION` and the profile. `endpoint_url` names a
+    server that is not AWS, `public_endpoint_url` the same server as the client of the URL will see it, where that
+    differs: it is the one that is signed. `addressing_style` is "auto" (virtual at AWS, path elsewhere), "virtual" or
+    "path". `use_dualstack` (IPv6 too), `use_fips` and `use_accelerate` choose other hosts of AWS's. Where a bucket is
+    asked for, the ARN of an access point (of S3, an object lambda or an Outpost) will do, and signs for the ARN's
+    region, unless `use_arn_region` is False and that is another one. A URL that would outlive temporary credentials is
+    signed for what is left of them ("clamp") or refused ("raise"): `short_credentials`. `signing_window` (seconds or a
+    `timedelta`) signs for the last full window, so that a URL stays the same, and cacheable, that long; its life counts
+    from there and is at least two windows. `clock` returns the current time, aware. Raises `InvalidRequest` with
+    everything that is wrong.
     """
 
     def __init__(
@@ -82,12 +89,19 @@ class Presigner:
         endpoint_url: str | None = None,
         public_endpoint_url: str | None = None,
         addressing_style: Literal["auto", "virtual", "path"] = "auto",
+        use_dualstack: bool = False,
+        use_fips: bool = False,
+        use_accelerate: bool = False,
+        use_arn_region: bool = True,
         short_credentials: Literal["clamp", "raise"] = "clamp",
         signing_window: Seconds | None = None,
         clock: Clock | None = None,
     ) -> None:
         visited = endpoint_url if public_endpoint_url is None else public_endpoint_url
-        self._options = EndpointOptions((find_region() if region is None else region) or "", visited, addressing_style)
+        place = (find_region() if region is None else region) or ""
+        self._options = EndpointOptions(
+            place, visited, addressing_style, use_dualstack, use_fips, use_accelerate, use_arn_region
+        )
         problems = option_problems(self._options) + _window_problems(signing_window)
         if not isinstance(credentials, Credentials):
             problems.append(Problem("credentials", "asyncpresign.Credentials", describe(credentials)))
@@ -137,10 +151,11 @@ class Presigner:
         bound = _bind(operation, {} if params is None else params, problems)
         if extra_query or extra_headers or hoist_headers:
             bound = extend(bound, extra_query, extra_headers, hoist_headers)
-        validity = self._validity(expires_in, signing_time)
+        endpoint = resolve(self._options, bound.bucket, bound.traits)
+        if bound.host_prefix:
+            endpoint = endpoint.behind(bound.host_prefix)
+        validity = self._validity(expires_in, signing_time, endpoint)
         method = http_method or bound.method
-        _check_endpoint(bound)
-        endpoint = resolve(self._options, bound.bucket)
         url = self._url(endpoint, method, bound.key, bound.query, bound.headers, validity)
         return PresignedRequest(method, url, bound.headers, validity.expires_at, bound.operation, bound.body.value)
 
@@ -176,12 +191,13 @@ class Presigner:
         problems = [*_keys_problems(keys), *self._life_problems(expires_in, None), *_shared_problems(shared)]
         named = {**shared, "Bucket": bucket, "Key": "-"} if isinstance(shared, Mapping) else shared
         template = _bind(operation, named, problems)
-        validity = self._validity(expires_in, None)
+        endpoint = resolve(self._options, template.bucket, template.traits)
+        validity = self._validity(expires_in, None, endpoint)
         if template.headers:
             wanted = ", ".join(sorted(template.headers))
             raise UnsupportedRequest(f"params: {wanted} must be sent as headers, which a list of URLs cannot say; use presign")
         urls = PresignedURLs(method=template.method, expires_at=validity.expires_at)
-        return urls, self._sign_batches(operation, template, keys, shared, validity)
+        return urls, self._sign_batches(operation, template, keys, shared, endpoint, validity)
 
     def _sign_batches(
         self,
@@ -189,9 +205,9 @@ class Presigner:
         template: BoundRequest,
         keys: Iterable[str | S3Object],
         params: Mapping[str, Any],
+        endpoint: Endpoint,
         validity: _Validity,
     ) -> Iterator[list[str]]:
-        endpoint = resolve(self._options, template.bucket)
         problems: list[Problem] = []
         numbered = enumerate(keys)
         while batch := list(islice(numbered, BATCH)):
@@ -230,10 +246,10 @@ class Presigner:
         problems += self._life_problems(expires_in, signing_time)
         if problems:
             raise InvalidRequest(*problems)
-        validity = self._validity(expires_in, signing_time)
+        endpoint = resolve(self._options, bucket)
+        validity = self._validity(expires_in, signing_time, endpoint)
         if content_length_range is not None and (bounds := [LENGTH, *content_length_range]) not in map(list, stated):
             stated = [*stated, bounds]
-        endpoint = resolve(self._options, bucket)
         signed = sign_form(
             bucket=bucket,
             key=key,
@@ -248,7 +264,7 @@ class Presigner:
         )
         if problems := [*unmet_problems(stated, signed), *size_problems(signed)]:
             raise InvalidRequest(*problems)
-        return PresignedPost(endpoint.origin + endpoint.path, signed, validity.expires_at)
+        return PresignedPost(endpoint.url, signed, validity.expires_at)
 
     def _url(
         self,
@@ -286,7 +302,7 @@ class Presigner:
             problems.append(Problem("expires_in", expected, describe(expires_in)))
         return problems + ([] if signing_time is None else _moment_problems("signing_time", signing_time))
 
-    def _validity(self, expires_in: Seconds, signing_time: datetime | None) -> _Validity:
+    def _validity(self, expires_in: Seconds, signing_time: datetime | None, endpoint: Endpoint) -> _Validity:
         """`expires_in` and `signing_time` hold no problem; what the clock says is looked at here."""
         seconds = int(_in_seconds(expires_in))
         given = self._clock() if signing_time is None else signing_time
@@ -306,7 +322,8 @@ class Presigner:
                 raise CredentialsError(f"the credentials end at {ending}, and {asked}")
             seconds, end = left, moment + timedelta(seconds=left)
         timestamp = amz_date(moment)
-        return _Validity(timestamp, CredentialScope(timestamp[:8], self._options.region), seconds, end)
+        scope = CredentialScope(timestamp[:8], endpoint.region, endpoint.service)
+        return _Validity(timestamp, scope, seconds, end)
 
 
 def _bind(operation: Operation, params: Mapping[str, Any], problems: list[Problem]) -> BoundRequest:
@@ -318,12 +335,6 @@ def _bind(operation: Operation, params: Mapping[str, Any], problems: list[Proble
     if problems:
         raise InvalidRequest(*problems)
     return bound
-
-
-def _check_endpoint(bound: BoundRequest) -> None:
-    elsewhere = Trait.OBJECT_LAMBDA in bound.traits or (bound.bucket is None and Trait.EXPRESS_CONTROL in bound.traits)
-    if elsewhere or Trait.PATH_STYLE in bound.traits:
-        raise UnsupportedRequest(f"operation: the endpoint of {bound.operation} cannot be resolved by this version")
 
 
 def _method_problems(http_method: object) -> list[Problem]:

@@ -178,7 +178,11 @@ class ServerError(ResponseError):
 
 
 class IntegrityError(TransferError):
-    """The bytes that arrived or were stored are not the ones promised."""
+    """The bytes that arrived or were stored are not the ones promised. `permanent`: trying again is no cure."""
+
+    def __init__(self, message: str, *, request: str = "", attempts: int = 1, permanent: bool = False) -> None:
+        super().__init__(message, request=request, attempts=attempts)
+        self.permanent = permanent
 
 
 class LocalFileError(TransferError, OSError):

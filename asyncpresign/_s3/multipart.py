@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InvalidRequest, Problem, describe, nearest
-from .operations import Operation, lookup
+from .operations import lookup
 
 CREATE = "create_multipart_upload"
 PART = "upload_part"
@@ -37,13 +37,11 @@ def share(params: Mapping[str, Any]) -> Shares:
     """`params`, PutObject's or a multipart upload's own, dealt out. Raises `InvalidRequest` for those that no request takes."""
     if not isinstance(params, Mapping):
         raise InvalidRequest(Problem("params", "a mapping of parameter names to values", describe(params)))
-    requests = {name: lookup(name) for name in (CREATE, PART, COMPLETE, ABORT, LIST)}
+    requests = (CREATE, PART, COMPLETE, ABORT, LIST)
     whole = {name: value for name, value in params.items() if _is_of_the_whole(name)}
-    of = {
-        request: {name: value for name, value in params.items() if name not in whole and _takes(operation, name)}
-        for request, operation in requests.items()
-    }
-    known = sorted({name for operation in requests.values() for name in operation.parameters} - _OURS)
+    rest = {name: value for name, value in params.items() if name not in whole}
+    of = {request: taken(request, rest) for request in requests}
+    known = sorted({name for request in requests for name in lookup(request).parameters} - _OURS)
     problems = [
         Problem(f"params[{name!r}]", "a parameter of an upload in parts", repr(name), nearest(str(name), known))
         for name in params
@@ -54,8 +52,10 @@ def share(params: Mapping[str, Any]) -> Shares:
     return Shares(of, whole)
 
 
-def _takes(operation: Operation, name: str) -> bool:
-    return name in operation.parameters and name not in _OURS
+def taken(operation: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Those of `params` that `operation` has too, and that are not the uploader's to say."""
+    known = lookup(operation).parameters
+    return {name: value for name, value in params.items() if name in known and name not in _OURS}
 
 
 def _is_of_the_whole(name: object) -> bool:

@@ -1,4 +1,4 @@
-"""A few tasks that work through many pieces of one item, and stop together when one of them fails."""
+"""Tasks within one item: a few that work through its pieces and stop together, and one that is not broken off."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 
 _Piece = TypeVar("_Piece")
 
@@ -29,5 +30,32 @@ async def work_through(pieces: Iterable[_Piece], workers: int, work: Callable[[_
     async with anyio.create_task_group() as tasks:
         for _ in range(workers):
             tasks.start_soon(run)
+    if failures:
+        raise failures[0]
+
+
+async def finish(work: Callable[[], Awaitable[None]], seconds: float) -> None:
+    """Do `work`, which must not be broken off once it is begun: a caller who is cancelled waits for it up to `seconds`."""
+    failures: list[Exception] = []
+    ended = anyio.Event()
+    scope = anyio.CancelScope(shield=True)
+
+    async def run() -> None:
+        try:
+            await checkpoint_if_cancelled()
+            with scope:
+                await work()
+        except Exception as error:  # noqa: BLE001 (raised below, outside of the group)
+            failures.append(error)
+        finally:
+            ended.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run)
+        try:
+            await ended.wait()
+        except anyio.get_cancelled_exc_class():
+            scope.deadline = anyio.current_time() + seconds
+            raise
     if failures:
         raise failures[0]

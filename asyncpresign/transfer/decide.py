@@ -213,10 +213,8 @@ def meaning(error: TransferError) -> Action:
     match error:
         case ResponseError():
             return _row(error.status, error.code, error.message)[0]
-        case NetworkError():
+        case NetworkError() | IntegrityError():
             return Action.FAIL if error.permanent else Action.RETRY
-        case IntegrityError():
-            return Action.RETRY
         case _:
             return Action.FAIL
 

@@ -73,15 +73,21 @@ class Download(Shown):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Upload(Shown):
-    """PUT `source` to `destination` (a signed PUT, a URL, or an `S3Object` to be signed just in time).
+    """Send `source` to `destination`: a signed PUT, a URL, or an `S3Object` to be signed just in time, which a large source
+    goes to in parts.
 
-    `params` are further parameters of PutObject, for an `S3Object` only. `size`, in bytes, is needed for an async iterable
-    or a file that cannot seek, and otherwise what the source must have.
+    `params` are further parameters of PutObject, for an `S3Object` only. `checksum` ("sha256:<hex>"; md5, sha1, sha256, crc32,
+    crc32c, crc64nvme) is what the source must have; for an `S3Object` it is signed and sent, so that S3 compares it too.
+    `if_none_match="*"`, for an `S3Object` only, never overwrites: an object that is there already fails the item, unless it
+    has the same bytes. `size`, in bytes, is needed for an async iterable or a file that cannot seek, and otherwise what the
+    source must have.
     """
 
     source: Source
     destination: PresignedRequest | str | S3Object
     params: Mapping[str, Any] | None = None
+    checksum: str | None = None
+    if_none_match: str | None = None
     size: int | None = None
     id: str | None = None
 
@@ -92,7 +98,7 @@ class FormUpload(Shown):
 
     `fields` and `conditions` go to `presign_post`, for an `S3Object` only. `filename` is what the form calls the file (the
     source's own name unless given). `content_type` is the file's; for an `S3Object` it becomes the form's `Content-Type`
-    field too, which is what S3 stores; "guess" derives it from the file's name.
+    field too, which is what S3 stores; "guess" derives it from the file's name. `checksum` is as in `Upload`.
     """
 
     source: Source
@@ -101,6 +107,7 @@ class FormUpload(Shown):
     conditions: Sequence[Condition] | None = None
     filename: str | None = None
     content_type: str | None = None
+    checksum: str | None = None
     size: int | None = None
     id: str | None = None
 
@@ -134,7 +141,8 @@ class Status(StrEnum):
 class TransferResult(Shown):
     """What became of `item`: `size` bytes moved in `attempts` attempts and `seconds`.
 
-    `verified_by` says what proved the bytes ("size": as many as were announced), None when nothing could. `error` is set
+    `verified_by` says what proved the bytes: a checksum ("sha256"; "md5 of parts": the digest of the parts' digests) that
+    the server has too, or "size" (as many as were announced), None when nothing could. `error` is set
     when `status` is failed; `data` holds the bytes of a download without destination.
     """
 

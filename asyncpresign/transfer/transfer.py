@@ -166,11 +166,14 @@ class Transfer:
         destination: PresignedRequest | str | S3Object,
         *,
         params: Mapping[str, Any] | None = None,
+        checksum: str | None = None,
+        if_none_match: str | None = None,
         size: int | None = None,
         id: str | None = None,
     ) -> TransferResult:
-        """PUT one object; see `Upload`. Raises a `PresignError`."""
-        return await self._perform(Upload(source, destination, params=params, size=size, id=id))
+        """Store one object, a large one in parts; see `Upload`. Raises a `PresignError`."""
+        item = Upload(source, destination, params=params, checksum=checksum, if_none_match=if_none_match, size=size, id=id)
+        return await self._perform(item)
 
     async def upload_form(
         self,
@@ -181,6 +184,7 @@ class Transfer:
         conditions: Sequence[Condition] | None = None,
         filename: str | None = None,
         content_type: str | None = None,
+        checksum: str | None = None,
         size: int | None = None,
         id: str | None = None,
     ) -> TransferResult:
@@ -192,6 +196,7 @@ class Transfer:
             conditions=conditions,
             filename=filename,
             content_type=content_type,
+            checksum=checksum,
             size=size,
             id=id,
         )

@@ -649,3 +649,37 @@ async def test_nasty_keys_go_up_and_come_down(place: Place, name: str, kind: str
         assert proxy.lines == signer.lines
     assert refusal != "SignatureDoesNotMatch"
     assert (received == content) == (name not in UNHELD[place.s3.server]), received
+
+
+# --- what a server's answer teaches -----------------------------------------------------------------------------------
+
+
+async def up_and_down(moving: Transfer, place: Place, key: str) -> list[int]:
+    """The attempts of an upload, a form and a download, whole as they are."""
+    there = S3Object(place.bucket, key)
+    results = [
+        await moving.upload(b"content", there),
+        await moving.upload_form(b"content", there),
+        await moving.download(there),
+    ]
+    assert results[-1].data == b"content"
+    return [result.attempts for result in results]
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_a_wrong_clock_is_corrected_by_the_servers(place: Place, hours: int) -> None:
+    def clock() -> datetime:
+        return datetime.now(UTC) + timedelta(hours=hours)
+
+    async with Transfer(place.signer(clock=clock), edge=Edge(now=clock)) as moving:
+        attempts = await up_and_down(moving, place, f"clock/{hours}")
+        lenient = (place.s3.server, "dated ahead") in LENIENT and hours > 0
+        assert attempts == ([1, 1, 1] if lenient else [2, 1, 1])
+
+
+async def test_credentials_that_died_are_fetched_anew(place: Place) -> None:
+    """They were rotated: the access key that the source gave first is known no more."""
+    given = [place.s3.credentials, replace(place.s3.credentials, access_key_id="AKIDUNKNOWNUNKNOWN00")]
+    async with Transfer(place.signer(credentials=given.pop)) as moving:
+        assert await up_and_down(moving, place, "rotated") == [2, 1, 1]
+    assert given == []

@@ -79,7 +79,7 @@ class Outcome:
 # --- asking both ------------------------------------------------------------------------------------------------------
 
 
-def presigner(place: Place) -> Presigner:
+def presigner(place: Place, clock: Callable[[], datetime] | None = None) -> Presigner:
     return Presigner(
         Credentials(ACCESS_KEY_ID, SECRET_ACCESS_KEY, place.session_token),
         region=place.region,
@@ -89,6 +89,7 @@ def presigner(place: Place) -> Presigner:
         use_fips=place.use_fips,
         use_accelerate=place.use_accelerate,
         use_arn_region=place.use_arn_region,
+        clock=clock,
     )
 
 

@@ -149,8 +149,7 @@ def test_an_encoded_customer_key_with_its_digest_is_left_as_it_is() -> None:
 @given(st.lists(keys, max_size=5), places)
 def test_a_batch_is_botocores_urls(some: list[str], place: Place) -> None:
     params = {"VersionId": "v 1", "ResponseContentType": "text/plain; charset=ü"}
-    signer = presigner(place)
-    signer._clock = lambda: place.moment
+    signer = presigner(place, lambda: place.moment)
     urls = signer.presign_urls("get_object", "bucket", some, params=params, expires_in=place.expires_in)
     expected = [theirs(Call("get_object", {"Bucket": "bucket", "Key": key, **params}, place)).url for key in some]
     assert isinstance(urls, PresignedURLs)
@@ -158,8 +157,7 @@ def test_a_batch_is_botocores_urls(some: list[str], place: Place) -> None:
 
 
 def test_a_batch_of_versions_is_botocores_urls() -> None:
-    signer = presigner(Place())
-    signer._clock = lambda: MOMENT
+    signer = presigner(Place(), lambda: MOMENT)
     urls = signer.presign_urls(
         "get_object", "bucket", [S3Object("bucket", "key", "v1"), "key"], params={"ResponseExpires": MOMENT}
     )

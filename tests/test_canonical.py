@@ -18,6 +18,7 @@ from asyncpresign._sigv4.canonical import (
     encode_query,
     join_query,
     uri_encode,
+    uri_encode_all,
 )
 
 from .stdlib_only import cases, check_stages, check_uri_encoding
@@ -41,6 +42,11 @@ def test_encoding_is_undone_by_decoding_and_leaves_unreserved_letters_only(text:
     encoded = uri_encode(text)
     assert unquote(encoded, errors="strict") == text
     assert set(encoded) <= UNRESERVED | {"%"}
+
+
+@given(st.lists(st.one_of(texts, st.text("aZ09-._~/", max_size=5)), max_size=5), st.booleans())
+def test_many_are_encoded_as_each_is(some: list[str], keep_slash: bool) -> None:
+    assert uri_encode_all(some, keep_slash=keep_slash) == [uri_encode(text, keep_slash=keep_slash) for text in some]
 
 
 @given(texts)

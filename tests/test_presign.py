@@ -8,11 +8,15 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asyncpresign import Credentials, Presigner
-from asyncpresign._sigv4.presign import presign_url
+from asyncpresign._sigv4.canonical import uri_encode_all
+from asyncpresign._sigv4.presign import QuerySigner, presign_url
 from asyncpresign._sigv4.signing import CredentialScope
 
+from . import reference
 from .stdlib_only import cases, check_botocore_url, check_presigned_url
 
 EXAMPLE = {
@@ -106,3 +110,36 @@ def test_the_signature_does_not_cover_the_scheme() -> None:
     assert signature_of(presign_url(**{**EXAMPLE, "origin": "http://bucket.example.com"})) == signature_of(
         presign_url(**EXAMPLE)
     )
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+header_texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
+
+
+@given(
+    st.lists(texts.filter(bool), max_size=6),
+    st.lists(st.tuples(st.one_of(texts, st.sampled_from(["X-Amz-E", "X-Amz-T", "x-id", "A"])), texts), max_size=4),
+    st.dictionaries(st.sampled_from(["Range", "x-amz-meta-a", "X-Amz-B", "IF-MATCH"]), header_texts, max_size=3),
+    st.one_of(st.none(), texts.filter(bool)),
+    st.sampled_from(["", "/", "/base/bucket/"]),
+    st.integers(1, 604_800),
+)
+def test_urls_are_the_specifications(
+    keys: list[str], query: list[tuple[str, str]], headers: dict[str, str], token: str | None, base: str, life: int
+) -> None:
+    """Whatever is prepared once and shared: each URL is what plain code makes of the specification by itself."""
+    scope, timestamp = CredentialScope("20260301", "eu-central-1"), "20260301T123045Z"
+    given = {"method": "GET", "origin": "https://h.example:1", "host": "h.example:1", "query": query, "headers": headers}
+    signer = QuerySigner(
+        access_key_id="AKID",
+        secret_access_key="secret/ü",
+        session_token=token,
+        scope=scope,
+        timestamp=timestamp,
+        expires_in=life,
+    )
+    template = signer.template(path=base or "/", **given)
+    urls = template.urls(uri_encode_all(keys, keep_slash=True))
+    who = {"access_key_id": "AKID", "secret": "secret/ü", "token": token, "scope": str(scope), "timestamp": timestamp}
+    assert urls == [reference.presign(key=base[1:] + key, **given, **who, expires_in=life) for key in keys]
+    assert urls == [template.urls([path])[0] for path in uri_encode_all(keys, keep_slash=True)], "each is by itself"

@@ -9,11 +9,14 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from asyncpresign._sigv4.signing import CredentialScope, amz_date, signature, signing_key, string_to_sign, utc
+from asyncpresign._sigv4.signing import CredentialScope, amz_date, keyed_hash, signature, signing_key, string_to_sign, utc
 
 from .stdlib_only import cases, check_signing_key
 
+texts = st.text(st.characters(exclude_categories=["Cs"]))
 SCOPE = CredentialScope("20260301", "eu-central-1")
 
 
@@ -79,6 +82,12 @@ def test_a_signature_is_the_hex_hmac() -> None:
     key = signing_key("sécret", SCOPE)
     assert len(key) == 32
     assert signature(key, "text") == hmac.new(key, b"text", "sha256").hexdigest()
+
+
+@given(st.binary(max_size=64), texts, st.lists(texts, max_size=4))
+def test_a_keyed_hash_is_hmac_however_often_it_is_used(key: bytes, beginning: str, rests: list[str]) -> None:
+    sign = keyed_hash(key, beginning)
+    assert [sign(rest) for rest in rests] == [hmac.digest(key, (beginning + rest).encode(), "sha256").hex() for rest in rests]
 
 
 def test_keys_differ_by_every_part() -> None:

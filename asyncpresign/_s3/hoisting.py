@@ -9,7 +9,6 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Literal
 
 from ..errors import InvalidRequest, Problem, UnsupportedRequest, describe
@@ -95,4 +94,4 @@ def extend(
         if hoist_headers == "strict" and headers:
             left = ", ".join(sorted(headers))
             raise UnsupportedRequest(f"hoist_headers: S3 takes {left} from headers only; send them, or leave them out")
-    return replace(bound, query=query, headers=headers)
+    return bound._replace(query=query, headers=headers)

@@ -11,8 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from functools import cache
 from typing import Any, NamedTuple
@@ -28,6 +27,7 @@ __all__ = [
     "Operation",
     "OperationName",
     "Trait",
+    "are_plain_keys",
     "bind",
     "bucket_problems",
     "key_problems",
@@ -65,7 +65,10 @@ class Trait(StrEnum):
 
 
 class Parameter(NamedTuple):
-    """One row of the table: `place` is path, query, header, header-map or body."""
+    """One row of the table: `place` is path, query, header, header-map or body.
+
+    A text that `takes` accepts travels as it is; any other value needs a closer look.
+    """
 
     name: str
     required: bool
@@ -74,13 +77,15 @@ class Parameter(NamedTuple):
     kind: str
     implied: str | None
     minimum: int | None
+    takes: Callable[[str], bool] | None
 
 
 class Operation(NamedTuple):
     """An operation as the table has it.
 
-    `fixed_key` is what the path is beyond the bucket where no parameter says it, `host_labels` are the parameters that
-    stand in the host too.
+    `fixed_key` is what the path is beyond the bucket where no parameter says it. Of the parameters, `required` are those
+    that no request can do without, `implied` those that botocore adds, with their values, `host_labels` those that stand
+    in the host too.
     """
 
     name: str
@@ -90,11 +95,12 @@ class Operation(NamedTuple):
     body: Body
     traits: frozenset[Trait]
     parameters: dict[str, Parameter]
+    required: tuple[str, ...]
+    implied: tuple[tuple[str, str], ...]
     host_labels: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class BoundRequest:
+class BoundRequest(NamedTuple):
     """An operation with its parameters in place; all is plain text.
 
     `key` is what follows the bucket, None for nothing; `host_prefix` what stands before the endpoint's host.
@@ -105,10 +111,10 @@ class BoundRequest:
     bucket: str | None
     key: str | None
     body: Body
-    query: list[tuple[str, str]] = field(default_factory=list)
-    headers: dict[str, str] = field(default_factory=dict)
-    traits: frozenset[Trait] = frozenset()
-    host_prefix: str = ""
+    query: list[tuple[str, str]]
+    headers: dict[str, str]
+    traits: frozenset[Trait]
+    host_prefix: str
 
 
 def lookup(name: str) -> Operation:
@@ -116,13 +122,18 @@ def lookup(name: str) -> Operation:
 
     Raises `InvalidRequest` for any other name.
     """
+    if isinstance(name, str) and name in _LOOKED_UP:
+        return _LOOKED_UP[name]
     if not isinstance(name, str):
         raise InvalidRequest(Problem("operation", "the name of an S3 operation", describe(name)))
     canonical = NAMES.get(name, name)
     if canonical not in TABLE:
         suggestion = nearest(name, (*NAMES, *TABLE))
         raise InvalidRequest(Problem("operation", "the name of an S3 operation", redact(repr(name)), suggestion))
-    return _read(canonical)
+    return _LOOKED_UP.setdefault(name, _read(canonical))
+
+
+_LOOKED_UP: dict[str, Operation] = {}
 
 
 def requires_checksum(name: str | None) -> bool:
@@ -139,16 +150,20 @@ def _read(canonical: str) -> Operation:
     query = tuple((name, value) for name, _, value in (piece.partition("=") for piece in static.split("&")) if name)
     parameters = {parameter.name: parameter for parameter in map(_parse, rows)}
     fixed_key = None if "{" in path else path[1:] or None
-    host_labels = tuple(parameter.name for parameter in parameters.values() if parameter.kind == "host-label")
-    every = frozenset(map(Trait, traits))
-    return Operation(canonical, method, fixed_key, query, Body(body), every, parameters, host_labels)
+    every = parameters.values()
+    required = tuple(one.name for one in every if one.required and one.place != "body")
+    implied = tuple((one.name, one.implied) for one in every if one.implied)
+    host_labels = tuple(one.name for one in every if one.kind == "host-label")
+    marks = frozenset(map(Trait, traits))
+    return Operation(canonical, method, fixed_key, query, Body(body), marks, parameters, required, implied, host_labels)
 
 
 def _parse(row: str) -> Parameter:
     name, place, wire, kind, *more = row.split(" ")
     implied = [text[1:] for text in more if text.startswith("=")]
     minimum = [int(text[2:]) for text in more if text.startswith(">=")]
-    ending = (implied[0] if implied else None, minimum[0] if minimum else None)
+    takes = None if kind != "string" or place == "body" else _TAKES.get((place, wire), str.isprintable)
+    ending = (implied[0] if implied else None, minimum[0] if minimum else None, takes)
     return Parameter(name.rstrip("!"), name.endswith("!"), place, wire, kind, *ending)
 
 
@@ -161,34 +176,38 @@ def bind(name: str, params: Mapping[str, Any]) -> BoundRequest:
     operation = lookup(name)
     if not isinstance(params, Mapping):
         raise InvalidRequest(Problem("params", "a mapping of parameter names to values", describe(params)))
-    problems = [*_unknown(operation, params), *_missing(operation, params)]
-    places: dict[str, list[tuple[str, str]]] = {"path": [], "query": list(operation.static_query), "header": []}
-    for parameter, value in _given(operation, params):
-        wire = _KINDS[parameter.kind].encode(parameter.wire, value)
-        if wire is None or (parameter.minimum is not None and value < parameter.minimum):
-            problems.append(Problem(f"params[{parameter.name!r}]", _expected(operation, parameter), describe(value)))
+    problems = [] if _has_all_it_needs(operation, params) else [*_unknown(operation, params), *_missing(operation, params)]
+    path: dict[str, str] = {}
+    query, headers = dict(operation.static_query), dict[str, str]()
+    places = {"path": path, "query": query, "header": headers, "header-map": headers}
+    for given, value in _given(operation, params):
+        parameter = operation.parameters.get(given)
+        if parameter is None or value is None or parameter.place == "body":
+            continue
+        if parameter.takes is not None and type(value) is str and parameter.takes(value):
+            places[parameter.place][parameter.wire] = value
         else:
-            problems += [problem for _, text in wire for problem in _text_problems(operation, parameter, text)]
-            places["header" if parameter.place == "header-map" else parameter.place] += wire
+            wire, wrong = _spell(operation, parameter, value, params)
+            places[parameter.place].update(wire)
+            problems += wrong
     if problems:
         raise InvalidRequest(*problems)
-    path = dict(places["path"])
     return BoundRequest(
         operation.name,
         operation.method,
         path.get("Bucket"),
         path.get("Key") or operation.fixed_key,
         operation.body,
-        places["query"],
-        dict(places["header"]),
+        list(query.items()),
+        headers,
         operation.traits,
-        "".join(f"{params[name]}." for name in operation.host_labels),
+        "".join([f"{params[name]}." for name in operation.host_labels]) if operation.host_labels else "",
     )
 
 
-def _expected(operation: Operation, parameter: Parameter) -> str:
-    least = "" if parameter.minimum is None else f", at least {parameter.minimum}"
-    return f"{_KINDS[parameter.kind].expected}{least} for {operation.name}"
+def _has_all_it_needs(operation: Operation, params: Mapping[str, Any]) -> bool:
+    """And nothing else."""
+    return params.keys() <= operation.parameters.keys() and None not in map(params.get, operation.required)
 
 
 def _unknown(operation: Operation, params: Mapping[str, Any]) -> Iterator[Problem]:
@@ -200,21 +219,29 @@ def _unknown(operation: Operation, params: Mapping[str, Any]) -> Iterator[Proble
 
 
 def _missing(operation: Operation, params: Mapping[str, Any]) -> Iterator[Problem]:
-    for parameter in operation.parameters.values():
-        if parameter.required and parameter.place != "body" and params.get(parameter.name) is None:
-            yield Problem(f"params[{parameter.name!r}]", f"a value, which {operation.name} requires", "nothing")
+    for name in operation.required:
+        if params.get(name) is None:
+            yield Problem(f"params[{name!r}]", f"a value, which {operation.name} requires", "nothing")
 
 
-def _given(operation: Operation, params: Mapping[str, Any]) -> Iterator[tuple[Parameter, Any]]:
-    """The parameters that travel, in the caller's order, then those that botocore adds."""
-    implied = ((p.name, p.implied) for p in operation.parameters.values() if p.implied and params.get(p.name) is None)
-    for name, value in (*params.items(), *implied):
-        parameter = operation.parameters.get(name)
-        if parameter is None or parameter.place == "body" or value is None:
-            continue
-        if parameter.kind == "sse-c-key" and params.get(f"{name}MD5") is not None:
-            parameter = parameter._replace(kind="string")  # whoever gives the digest has encoded the key already
-        yield parameter, value
+def _given(operation: Operation, params: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    """What the caller gave, in the caller's order, then what botocore adds."""
+    if not operation.implied:
+        return params.items()
+    return (*params.items(), *((name, value) for name, value in operation.implied if params.get(name) is None))
+
+
+def _spell(operation: Operation, parameter: Parameter, value: Any, params: Mapping[str, Any]) -> tuple[_Pairs, list[Problem]]:
+    """How `value` travels, or why it cannot."""
+    kind = _KINDS[parameter.kind]
+    if parameter.kind == "sse-c-key" and params.get(f"{parameter.name}MD5") is not None:
+        kind = _KINDS["string"]  # whoever gives the digest has encoded the key already
+    wire = kind.encode(parameter.wire, value)
+    if wire is None or (parameter.minimum is not None and value < parameter.minimum):
+        least = "" if parameter.minimum is None else f", at least {parameter.minimum}"
+        expected = f"{kind.expected}{least} for {operation.name}"
+        return [], [Problem(f"params[{parameter.name!r}]", expected, describe(value))]
+    return wire, [problem for _, text in wire for problem in _text_problems(operation, parameter, text)]
 
 
 def _text_problems(operation: Operation, parameter: Parameter, text: str) -> list[Problem]:
@@ -230,15 +257,38 @@ def _text_problems(operation: Operation, parameter: Parameter, text: str) -> lis
 
 def bucket_problems(bucket: str, argument: str) -> list[Problem]:
     """Why no path could name `bucket`; nothing for an ARN, which is another kind of name."""
-    if bucket.startswith("arn:"):
+    if _can_be_bucket(bucket) or bucket.startswith("arn:"):
         return []
-    if "/" in bucket or not bucket.isprintable() or not bucket.strip("."):
-        return [Problem(argument, "a bucket name", describe(bucket))]
-    return []
+    return [Problem(argument, "a bucket name", describe(bucket))]
+
+
+def _can_be_bucket(text: str) -> bool:
+    return "/" not in text and text.isprintable() and bool(text.strip("."))
+
+
+def _is_plain_key(text: str) -> bool:
+    """Whether no more than a glance tells that S3 can hold it: no character takes more than four bytes."""
+    return 0 < len(text) <= MAX_KEY_BYTES // 4 and text.isprintable()
+
+
+def are_plain_keys(keys: list[Any]) -> bool:
+    """Whether these are keys of which a glance at all together tells that S3 can hold each."""
+    try:
+        text = "".join(keys)
+    except TypeError:
+        return False
+    sizes = list(map(len, keys))
+    return min(sizes) > 0 and max(sizes) <= MAX_KEY_BYTES // 4 and text.isprintable()
+
+
+# Which texts a glance accepts where, if not all that are printable (which those with lone surrogates are not).
+_TAKES: Mapping[tuple[str, str], Callable[[str], bool]] = {("path", "Bucket"): _can_be_bucket, ("path", "Key"): _is_plain_key}
 
 
 def key_problems(key: str, argument: str) -> list[Problem]:
     """Why S3 could not hold an object under `key`; nothing when it can."""
+    if _is_plain_key(key):
+        return []
     if not key:
         return [Problem(argument, "a key of at least one character", "an empty str")]
     try:
@@ -257,6 +307,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 def text_problem(value: str) -> tuple[str, str] | None:
     """(expected, got) when `value` cannot travel in a header or a form field, which a line break would end."""
+    if value.isprintable():
+        return None
     if _CONTROL.search(value):
         return ("text without control characters", "a str with a control character")
     return _utf8_problem(value)
@@ -272,7 +324,8 @@ def _utf8_problem(value: str) -> tuple[str, str] | None:
 
 # --- how a value of each kind is spelt; None: the value is not of that kind -------------------------------------------
 
-_Encoded = list[tuple[str, str]] | None
+_Pairs = list[tuple[str, str]]
+_Encoded = _Pairs | None
 _HOST_LABEL = re.compile(r"(?!-)[a-zA-Z0-9-]{1,63}(?<!-)")
 _VERSION_SUFFIX = re.compile(r"\?versionId=\S+$")
 # Access points, also those of object lambdas and of Outposts: their objects are named `{arn}/object/{key}`.

@@ -7,17 +7,16 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html#que
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 
 # RFC 3986 section 2.3 "unreserved"; everything else becomes upper-case %XY of its UTF-8 bytes.
-_UNRESERVED = "-A-Za-z0-9_.~"
-_WORD = {False: re.compile(f"[{_UNRESERVED}]*"), True: re.compile(f"[{_UNRESERVED}/]*")}
+_UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"
+_PLAIN = {False: _UNRESERVED, True: _UNRESERVED + b"/"}
 _BYTE = {
-    keep_slash: tuple(chr(byte) if byte < 128 and pattern.fullmatch(chr(byte)) else f"%{byte:02X}" for byte in range(256))
-    for keep_slash, pattern in _WORD.items()
+    keep_slash: tuple(chr(byte) if byte in plain else f"%{byte:02X}" for byte in range(256))
+    for keep_slash, plain in _PLAIN.items()
 }
 
 
@@ -27,9 +26,17 @@ def uri_encode(text: str, *, keep_slash: bool = False) -> str:
     >>> uri_encode("a b/ü", keep_slash=True)
     'a%20b/%C3%BC'
     """
-    if _WORD[keep_slash].fullmatch(text):
+    encoded = text.encode()
+    if not encoded.translate(None, _PLAIN[keep_slash]):
         return text
-    return "".join(map(_BYTE[keep_slash].__getitem__, text.encode()))
+    return "".join(map(_BYTE[keep_slash].__getitem__, encoded))
+
+
+def uri_encode_all(texts: list[str], *, keep_slash: bool = False) -> list[str]:
+    """`uri_encode` of each; one look at all of them together tells when none needs it."""
+    if not "".join(texts).encode().translate(None, _PLAIN[keep_slash]):
+        return texts
+    return [uri_encode(text, keep_slash=keep_slash) for text in texts]
 
 
 def encode_query(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -39,7 +46,7 @@ def encode_query(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def join_query(encoded: Iterable[tuple[str, str]]) -> str:
     """`name=value&...` of pairs that are encoded already."""
-    return "&".join(f"{name}={value}" for name, value in encoded)
+    return "&".join([f"{name}={value}" for name, value in encoded])
 
 
 def canonical_query(encoded: Iterable[tuple[str, str]]) -> str:
@@ -52,8 +59,8 @@ def canonical_headers(headers: Mapping[str, str]) -> tuple[str, str]:
 
     Names are lowered; runs of white space in values become one space, as the specification's `Trim` and every SDK do.
     """
-    lowered = sorted((name.lower(), " ".join(value.split())) for name, value in headers.items())
-    return "".join(f"{name}:{value}\n" for name, value in lowered), ";".join(name for name, _ in lowered)
+    lowered = sorted([(name.lower(), " ".join(value.split())) for name, value in headers.items()])
+    return "".join([f"{name}:{value}\n" for name, value in lowered]), ";".join([name for name, _ in lowered])
 
 
 def canonical_request(

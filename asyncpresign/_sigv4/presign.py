@@ -7,14 +7,85 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from .canonical import canonical_headers, canonical_query, canonical_request, encode_query, join_query
-from .signing import ALGORITHM, CredentialScope, signature, signing_key, string_to_sign
+from .signing import ALGORITHM, CredentialScope, keyed_hash, preamble, request_hash, signing_key
 
 # The shortest and longest life S3 accepts, in seconds (seven days: a signing key's own limit).
 MIN_EXPIRES = 1
 MAX_EXPIRES = 604_800
+
+_HOLE = "\0"  # stands for the rest of a path; no part of a canonical request can hold it
+
+
+class URLTemplate:
+    """All of a presigned URL but for the end of its path; `QuerySigner.template` makes it."""
+
+    __slots__ = ("_above", "_below", "_end", "_sign", "_start")
+
+    def __init__(self, start: str, end: str, above: str, below: str, sign: Callable[[str], str]) -> None:
+        self._start, self._end, self._above, self._below, self._sign = start, end, above, below, sign
+
+    def urls(self, paths: Iterable[str]) -> list[str]:
+        """The URLs whose paths end so; what is given is encoded."""
+        start, end, above, below, sign = self._start, self._end, self._above, self._below, self._sign
+        return [f"{start}{path}{end}{sign(request_hash(f'{above}{path}{below}'))}" for path in paths]
+
+
+class QuerySigner:
+    """Presigns with one credential for one moment and one life (`expires_in`, in seconds); `timestamp` is `amz_date`'s.
+
+    What all of its URLs share is derived, encoded and hashed when it is made: it is to be kept for a second's URLs.
+    """
+
+    __slots__ = ("_after", "_bare", "_before", "_sign")
+
+    def __init__(
+        self,
+        *,
+        access_key_id: str,
+        secret_access_key: str,
+        session_token: str | None,
+        scope: CredentialScope,
+        timestamp: str,
+        expires_in: int,
+    ) -> None:
+        self._sign = keyed_hash(signing_key(secret_access_key, scope), preamble(timestamp, scope))
+        self._before = encode_query(
+            (
+                ("X-Amz-Algorithm", ALGORITHM),
+                ("X-Amz-Credential", f"{access_key_id}/{scope}"),
+                ("X-Amz-Date", timestamp),
+                ("X-Amz-Expires", str(expires_in)),
+            )
+        )
+        self._after = [] if session_token is None else encode_query([("X-Amz-Security-Token", session_token)])
+
+    def template(
+        self,
+        *,
+        method: str,
+        origin: str,
+        host: str,
+        path: str,
+        query: Sequence[tuple[str, str]],
+        headers: Mapping[str, str],
+    ) -> URLTemplate:
+        """What the URLs share whose paths begin with `path`, which is encoded and starts with `/`.
+
+        `origin` is `scheme://authority` as it shall stand in the URL, `host` what the client will send as its `Host`
+        header; `query` and `headers` are plain text. Every header given is signed, `host` always.
+        """
+        header_block, signed_headers = canonical_headers({**headers, "host": host})
+        sent, hashed = self._queries(query, signed_headers)
+        above, below = canonical_request(method, path + _HOLE, hashed, header_block, signed_headers).split(_HOLE)
+        return URLTemplate(origin + path, f"?{sent}&X-Amz-Signature=", above, below, self._sign)
+
+    def _queries(self, own: Sequence[tuple[str, str]], signed_headers: str) -> tuple[str, str]:
+        """The whole query but for the signature, as it is sent and as it is hashed."""
+        encoded = [*encode_query(own), *self._before, *encode_query([("X-Amz-SignedHeaders", signed_headers)]), *self._after]
+        return join_query(encoded), canonical_query(encoded)
 
 
 def presign_url(
@@ -32,23 +103,14 @@ def presign_url(
     timestamp: str,
     expires_in: int,
 ) -> str:
-    """The presigned URL.
-
-    `origin` is `scheme://authority` as it shall stand in the URL, `host` what the client will send as its `Host`
-    header; `path` is encoded and starts with `/`; `query` and `headers` are plain text. Every header given is signed,
-    `host` always. `expires_in` is in seconds.
-    """
-    header_block, signed_headers = canonical_headers({**headers, "host": host})
-    authentication = [
-        ("X-Amz-Algorithm", ALGORITHM),
-        ("X-Amz-Credential", f"{access_key_id}/{scope}"),
-        ("X-Amz-Date", timestamp),
-        ("X-Amz-Expires", str(expires_in)),
-        ("X-Amz-SignedHeaders", signed_headers),
-    ]
-    if session_token is not None:
-        authentication.append(("X-Amz-Security-Token", session_token))
-    encoded = encode_query((*query, *authentication))
-    request = canonical_request(method, path, canonical_query(encoded), header_block, signed_headers)
-    signed = signature(signing_key(secret_access_key, scope), string_to_sign(timestamp, scope, request))
-    return f"{origin}{path}?{join_query(encoded)}&X-Amz-Signature={signed}"
+    """One presigned URL; see `QuerySigner`."""
+    signer = QuerySigner(
+        access_key_id=access_key_id,
+        secret_access_key=secret_access_key,
+        session_token=session_token,
+        scope=scope,
+        timestamp=timestamp,
+        expires_in=expires_in,
+    )
+    [url] = signer.template(method=method, origin=origin, host=host, path=path, query=query, headers=headers).urls([""])
+    return url

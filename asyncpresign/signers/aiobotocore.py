@@ -20,8 +20,9 @@ from .._s3.arns import DNS_SUFFIXES
 from ..credentials import botocore_source, find_region
 from ..errors import InvalidRequest, MissingExtra, Problem, UnsupportedRequest, describe
 from .base import Seconds
+from .life import Clock
 from .offline import OfflineSigner
-from .presigner import Clock, PresignerOptions
+from .presigner import PresignerOptions
 
 try:
     from aiobotocore.client import AioBaseClient

@@ -8,46 +8,33 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-post-example.html
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Literal, TypedDict
 
 from .._s3.endpoints import Endpoint, EndpointOptions, option_problems, resolve
 from .._s3.forms import form_problems, size_problems, unmet_problems
 from .._s3.hoisting import Hoist, addition_problems, extend
-from .._s3.operations import BoundRequest, bind, key_problems
+from .._s3.operations import BoundRequest, are_plain_keys, bind, key_problems
+from .._sigv4.canonical import uri_encode, uri_encode_all
 from .._sigv4.post_policy import LENGTH, Condition, sign_form
-from .._sigv4.presign import MAX_EXPIRES, MIN_EXPIRES, presign_url
-from .._sigv4.signing import CredentialScope, amz_date, utc
+from .._sigv4.presign import QuerySigner, URLTemplate
+from .._sigv4.signing import CredentialScope
 from ..credentials import find_region
-from ..errors import CredentialsError, InvalidRequest, Problem, UnsupportedRequest, describe, nearest
+from ..errors import InvalidRequest, Problem, UnsupportedRequest, describe, nearest
 from ..models import Credentials, PresignedPost, PresignedRequest, PresignedURLs, S3Object
 from .base import Operation, Seconds
+from .life import Clock, Lives, Validity, window_problems
 
-Clock = Callable[[], datetime]
-
-# How many URLs are signed before an asynchronous caller yields to its event loop: about a millisecond's work.
-BATCH = 64
+# How many URLs are signed before an asynchronous caller yields to its event loop: less than a millisecond's work.
+BATCH = 256
 
 _METHOD = re.compile(r"[A-Z]+")
-# Years of four digits, in which the longest life ends too.
-_FIRST, _LAST = datetime(1000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class _Validity:
-    """When a signature starts, in which scope, and how long it lasts."""
-
-    timestamp: str
-    scope: CredentialScope
-    expires_in: int
-    expires_at: datetime
 
 
 class PresignerOptions(TypedDict, total=False):
@@ -102,7 +89,7 @@ class Presigner:
         self._options = EndpointOptions(
             place, visited, addressing_style, use_dualstack, use_fips, use_accelerate, use_arn_region
         )
-        problems = option_problems(self._options) + _window_problems(signing_window)
+        problems = option_problems(self._options) + window_problems(signing_window)
         if not isinstance(credentials, Credentials):
             problems.append(Problem("credentials", "asyncpresign.Credentials", describe(credentials)))
         if short_credentials not in ("clamp", "raise"):
@@ -112,9 +99,7 @@ class Presigner:
         if problems:
             raise InvalidRequest(*problems)
         self._credentials = credentials
-        self._short_credentials = short_credentials
-        self._window = None if signing_window is None else int(_in_seconds(signing_window))
-        self._clock = clock or utc_now
+        self._lives = Lives(credentials.expires_at, short_credentials, signing_window, clock or utc_now)
 
     def __repr__(self) -> str:
         place = f", endpoint_url={self._options.endpoint_url!r}" if self._options.endpoint_url else ""
@@ -146,17 +131,17 @@ class Presigner:
         `hoist_headers` moves the `x-amz-*` headers that S3 also takes from a query there; "strict" refuses what would
         remain. Raises `InvalidRequest`, `UnsupportedRequest`, or `CredentialsError` when the credentials end too early.
         """
-        problems = [*self._life_problems(expires_in, signing_time), *_method_problems(http_method)]
-        problems += addition_problems(extra_query, extra_headers, hoist_headers)
+        problems = self._lives.problems(expires_in, signing_time)
+        if http_method is not None:
+            problems += _method_problems(http_method)
+        if extra_query is not None or extra_headers is not None or hoist_headers is not False:
+            problems += addition_problems(extra_query, extra_headers, hoist_headers)
         bound = _bind(operation, {} if params is None else params, problems)
         if extra_query or extra_headers or hoist_headers:
             bound = extend(bound, extra_query, extra_headers, hoist_headers)
-        endpoint = resolve(self._options, bound.bucket, bound.traits)
-        if bound.host_prefix:
-            endpoint = endpoint.behind(bound.host_prefix)
-        validity = self._validity(expires_in, signing_time, endpoint)
+        validity = self._lives.validity(expires_in, signing_time)
         method = http_method or bound.method
-        url = self._url(endpoint, method, bound.key, bound.query, bound.headers, validity)
+        [url] = self._urls(bound, method, validity)
         return PresignedRequest(method, url, bound.headers, validity.expires_at, bound.operation, bound.body.value)
 
     def presign_urls(
@@ -188,36 +173,35 @@ class Presigner:
     ) -> tuple[PresignedURLs, Iterator[list[str]]]:
         """The empty result of `presign_urls`, and the batches to fill it with: an event loop breathes in between."""
         shared = {} if params is None else params
-        problems = [*_keys_problems(keys), *self._life_problems(expires_in, None), *_shared_problems(shared)]
+        problems = [*_keys_problems(keys), *self._lives.problems(expires_in, None), *_shared_problems(shared)]
         named = {**shared, "Bucket": bucket, "Key": "-"} if isinstance(shared, Mapping) else shared
-        template = _bind(operation, named, problems)
-        endpoint = resolve(self._options, template.bucket, template.traits)
-        validity = self._validity(expires_in, None, endpoint)
-        if template.headers:
-            wanted = ", ".join(sorted(template.headers))
+        bound = _bind(operation, named, problems)
+        validity = self._lives.validity(expires_in, None)
+        if bound.headers:
+            wanted = ", ".join(sorted(bound.headers))
             raise UnsupportedRequest(f"params: {wanted} must be sent as headers, which a list of URLs cannot say; use presign")
-        urls = PresignedURLs(method=template.method, expires_at=validity.expires_at)
-        return urls, self._sign_batches(operation, template, keys, shared, endpoint, validity)
+        urls = PresignedURLs(method=bound.method, expires_at=validity.expires_at)
+        return urls, self._sign_batches(bound, keys, shared, validity)
 
     def _sign_batches(
-        self,
-        operation: Operation,
-        template: BoundRequest,
-        keys: Iterable[str | S3Object],
-        params: Mapping[str, Any],
-        endpoint: Endpoint,
-        validity: _Validity,
+        self, bound: BoundRequest, keys: Iterable[str | S3Object], params: Mapping[str, Any], validity: Validity
     ) -> Iterator[list[str]]:
         problems: list[Problem] = []
-        numbered = enumerate(keys)
-        while batch := list(islice(numbered, BATCH)):
-            urls = []
-            for index, key in batch:
-                bound, found = _bind_key(operation, template, key, params, f"keys[{index}]")
-                problems += found
-                if not problems:
-                    urls.append(self._url(endpoint, bound.method, bound.key, bound.query, {}, validity))
-            yield urls
+        source, read = iter(keys), 0
+        while batch := list(islice(source, BATCH)):
+            names = batch if are_plain_keys(batch) else _names(batch, bound.bucket)
+            if names is batch or are_plain_keys(names):
+                paths = [] if problems else uri_encode_all(names, keep_slash=True)
+                yield self._template(bound, bound.method, validity).urls(paths)
+            else:
+                urls: list[str] = []
+                for index, key in enumerate(batch, read):
+                    one, found = _bind_key(bound, key, params, f"keys[{index}]")
+                    problems += found
+                    if not problems:
+                        urls += self._urls(one, one.method, validity)
+                yield urls
+            read += len(batch)
         if problems:
             raise InvalidRequest(*problems)
 
@@ -243,11 +227,11 @@ class Presigner:
         fields = {} if fields is None else fields
         stated = () if conditions is None else conditions
         problems = form_problems(bucket, key, fields, stated, content_length_range)
-        problems += self._life_problems(expires_in, signing_time)
+        problems += self._lives.problems(expires_in, signing_time)
         if problems:
             raise InvalidRequest(*problems)
         endpoint = resolve(self._options, bucket)
-        validity = self._validity(expires_in, signing_time, endpoint)
+        validity = self._lives.validity(expires_in, signing_time)
         if content_length_range is not None and (bounds := [LENGTH, *content_length_range]) not in map(list, stated):
             stated = [*stated, bounds]
         signed = sign_form(
@@ -259,71 +243,51 @@ class Presigner:
             access_key_id=self._credentials.access_key_id,
             secret_access_key=self._credentials.secret_access_key,
             session_token=self._credentials.session_token,
-            scope=validity.scope,
+            scope=CredentialScope(validity.timestamp[:8], endpoint.region, endpoint.service),
             timestamp=validity.timestamp,
         )
         if problems := [*unmet_problems(stated, signed), *size_problems(signed)]:
             raise InvalidRequest(*problems)
         return PresignedPost(endpoint.url, signed, validity.expires_at)
 
-    def _url(
-        self,
-        endpoint: Endpoint,
-        method: str,
-        key: str | None,
-        query: Sequence[tuple[str, str]],
-        headers: Mapping[str, str],
-        validity: _Validity,
-    ) -> str:
-        return presign_url(
-            method=method,
-            origin=endpoint.origin,
-            host=endpoint.host,
-            path=endpoint.path if key is None else endpoint.object_path(key),
-            query=query,
-            headers=headers,
-            access_key_id=self._credentials.access_key_id,
-            secret_access_key=self._credentials.secret_access_key,
-            session_token=self._credentials.session_token,
-            scope=validity.scope,
-            timestamp=validity.timestamp,
-            expires_in=validity.expires_in,
-        )
+    def _urls(self, bound: BoundRequest, method: str, validity: Validity) -> list[str]:
+        """The one URL of `bound`."""
+        end = "" if bound.key is None else uri_encode(bound.key, keep_slash=True)
+        return self._template(bound, method, validity).urls([end])
 
-    def _life_problems(self, expires_in: object, signing_time: object) -> list[Problem]:
-        problems = []
-        if not _are_seconds(expires_in):
-            expected = f"whole seconds from {MIN_EXPIRES} to {MAX_EXPIRES} (seven days), or a timedelta of that"
-            problems.append(Problem("expires_in", expected, describe(expires_in)))
-        elif self._window is not None and signing_time is None and _in_seconds(expires_in) < 2 * self._window:
-            expected = (
-                f"at least {2 * self._window} seconds, twice the signing window: a URL may be a window old when it is given"
+    def _template(self, bound: BoundRequest, method: str, validity: Validity) -> URLTemplate:
+        """What the URLs of such requests share, whatever the key; kept for as long as the validity is."""
+        shape = (bound.operation, method, bound.bucket, bound.host_prefix, tuple(bound.query), tuple(bound.headers.items()))
+        found: URLTemplate | None = validity.kept.get(shape)
+        if found is None:
+            endpoint = resolve(self._options, bound.bucket, bound.traits)
+            if bound.host_prefix:
+                endpoint = endpoint.behind(bound.host_prefix)
+            found = self._signer(endpoint, validity).template(
+                method=method,
+                origin=endpoint.origin,
+                host=endpoint.host,
+                path=endpoint.path if bound.key is None else endpoint.object_path(""),
+                query=bound.query,
+                headers=bound.headers,
             )
-            problems.append(Problem("expires_in", expected, describe(expires_in)))
-        return problems + ([] if signing_time is None else _moment_problems("signing_time", signing_time))
+            validity.kept.keep(shape, found)
+        return found
 
-    def _validity(self, expires_in: Seconds, signing_time: datetime | None, endpoint: Endpoint) -> _Validity:
-        """`expires_in` and `signing_time` hold no problem; what the clock says is looked at here."""
-        seconds = int(_in_seconds(expires_in))
-        given = self._clock() if signing_time is None else signing_time
-        if problems := _moment_problems("clock", given):
-            raise InvalidRequest(*problems)
-        moment = given.astimezone(UTC).replace(microsecond=0)
-        if self._window is not None and signing_time is None:
-            moment -= timedelta(seconds=int(moment.timestamp()) % self._window)
-        end = moment + timedelta(seconds=seconds)
-        limit = self._credentials.expires_at
-        if limit is not None and limit < end:
-            # X-Amz-Expires counts whole seconds, so what is left is rounded down: a URL never outlives its credentials.
-            left = int((limit - moment).total_seconds())
-            if left < MIN_EXPIRES or self._short_credentials == "raise":
-                ending = f"{limit.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-                asked = f"{seconds} seconds from {amz_date(moment)} were asked for"
-                raise CredentialsError(f"the credentials end at {ending}, and {asked}")
-            seconds, end = left, moment + timedelta(seconds=left)
-        timestamp = amz_date(moment)
-        scope = CredentialScope(timestamp[:8], endpoint.region, endpoint.service)
-        return _Validity(timestamp, scope, seconds, end)
+    def _signer(self, endpoint: Endpoint, validity: Validity) -> QuerySigner:
+        scope = CredentialScope(validity.timestamp[:8], endpoint.region, endpoint.service)
+        found: QuerySigner | None = validity.kept.get(scope)
+        if found is None:
+            found = QuerySigner(
+                access_key_id=self._credentials.access_key_id,
+                secret_access_key=self._credentials.secret_access_key,
+                session_token=self._credentials.session_token,
+                scope=scope,
+                timestamp=validity.timestamp,
+                expires_in=validity.expires_in,
+            )
+            validity.kept.keep(scope, found)
+        return found
 
 
 def _bind(operation: Operation, params: Mapping[str, Any], problems: list[Problem]) -> BoundRequest:
@@ -344,31 +308,6 @@ def _method_problems(http_method: object) -> list[Problem]:
     return [Problem("http_method", "an HTTP method in capitals", describe(http_method), suggestion)]
 
 
-def _in_seconds(value: Any) -> Any:
-    return value.total_seconds() if isinstance(value, timedelta) else value
-
-
-def _are_seconds(value: object) -> bool:
-    """Whether these are whole seconds that a signature can last."""
-    seconds = _in_seconds(value)
-    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    return number and MIN_EXPIRES <= seconds <= MAX_EXPIRES and seconds == int(seconds)
-
-
-def _window_problems(window: object) -> list[Problem]:
-    if window is None or (_are_seconds(window) and _in_seconds(window) <= MAX_EXPIRES // 2):
-        return []
-    expected = f"whole seconds from {MIN_EXPIRES} to {MAX_EXPIRES // 2}, half of the longest life, or a timedelta of that"
-    return [Problem("signing_window", expected, describe(window))]
-
-
-def _moment_problems(argument: str, value: object) -> list[Problem]:
-    moment = utc(value)
-    if moment is not None and _FIRST <= moment <= _LAST:
-        return []
-    return [Problem(argument, f"a datetime with a time zone, of the years {_FIRST.year} to {_LAST.year}", describe(value))]
-
-
 def _keys_problems(keys: object) -> list[Problem]:
     if isinstance(keys, str | bytes | S3Object):
         return [Problem("keys", "an iterable of keys", describe(keys), "put it into a list")]
@@ -382,30 +321,29 @@ def _shared_problems(params: object) -> list[Problem]:
     return [Problem(f"params[{name!r}]", expected, name) for name in twice]
 
 
-def _bind_key(
-    operation: Operation, template: BoundRequest, key: object, params: Mapping[str, Any], argument: str
-) -> tuple[BoundRequest, list[Problem]]:
-    """`template` with this key in place, or what is wrong with the key."""
+def _names(keys: list[str | S3Object], bucket: str | None) -> list[Any]:
+    """The keys of which no more than the name counts by their name, the others as they are."""
+    return [key.key if isinstance(key, S3Object) and key.version_id is None and key.bucket == bucket else key for key in keys]
+
+
+def _bind_key(bound: BoundRequest, key: object, params: Mapping[str, Any], argument: str) -> tuple[BoundRequest, list[Problem]]:
+    """`bound` with this key in place, or what is wrong with the key."""
     match key:
         case str():
-            problems = key_problems(key, argument)
-            query = template.query
-        case S3Object(bucket=bucket) if bucket != template.bucket:
-            return template, [Problem(argument, "an object of the bucket that the call names", "one of another bucket")]
+            return bound._replace(key=key), key_problems(key, argument)
+        case S3Object(bucket=bucket) if bucket != bound.bucket:
+            return bound, [Problem(argument, "an object of the bucket that the call names", "one of another bucket")]
         case S3Object(key=str(name), version_id=version):
             problems = key_problems(name, argument)
             if version is not None and not problems:
-                return _bind_version(operation, template, {**params, **key.to_params()}, argument)
-            key, query = name, template.query
+                return _bind_version(bound, {**params, **key.to_params()}, argument)
+            return bound._replace(key=name), problems
         case _:
-            return template, [Problem(argument, "a str or an S3Object", describe(key))]
-    return BoundRequest(template.operation, template.method, template.bucket, key, template.body, query), problems
+            return bound, [Problem(argument, "a str or an S3Object", describe(key))]
 
 
-def _bind_version(
-    operation: Operation, template: BoundRequest, params: Mapping[str, Any], argument: str
-) -> tuple[BoundRequest, list[Problem]]:
+def _bind_version(bound: BoundRequest, params: Mapping[str, Any], argument: str) -> tuple[BoundRequest, list[Problem]]:
     try:
-        return bind(operation, params), []
+        return bind(bound.operation, params), []
     except InvalidRequest as error:
-        return template, [Problem(argument, problem.expected, problem.got, problem.suggestion) for problem in error.problems]
+        return bound, [Problem(argument, problem.expected, problem.got, problem.suggestion) for problem in error.problems]

@@ -189,7 +189,7 @@ class Presigner:
         problems: list[Problem] = []
         source, read = iter(keys), 0
         while batch := list(islice(source, BATCH)):
-            names = batch if are_plain_keys(batch) else _names(batch, bound.bucket)
+            names: list[Any] = batch if are_plain_keys(batch) else _names(batch, bound.bucket)
             if names is batch or are_plain_keys(names):
                 paths = [] if problems else uri_encode_all(names, keep_slash=True)
                 yield self._template(bound, bound.method, validity).urls(paths)

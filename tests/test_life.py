@@ -1,0 +1,177 @@
+"""From when to when a signature is good, and that what is kept for it is never taken for another's."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asyncpresign import Credentials, CredentialsError, Presigner
+from asyncpresign.signers.life import Kept, Lives
+
+from . import reference
+
+NOW = datetime(2026, 3, 1, 12, 30, 45, 600_000, tzinfo=UTC)
+MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+def lives(clock: list[datetime], *, ends: datetime | None = None, window: int | None = None) -> Lives:
+    """`clock` is read at its last entry, so that a test can go on."""
+    return Lives(ends, "clamp", window, lambda: clock[-1])
+
+
+def test_a_validity_is_kept_for_its_second_and_no_longer() -> None:
+    clock = [NOW]
+    decided = lives(clock)
+    first = decided.validity(60, None)
+    clock.append(NOW + timedelta(milliseconds=399))
+    assert decided.validity(60, None) is first
+    assert decided.validity(61, None).expires_in == 61
+    clock.append(NOW + timedelta(milliseconds=400))
+    second = decided.validity(60, None)
+    assert (second.timestamp, second.expires_at) == ("20260301T123046Z", first.expires_at + timedelta(seconds=1))
+    assert second.kept is not first.kept
+
+
+def test_a_clock_that_goes_back_is_believed() -> None:
+    clock = [NOW]
+    decided = lives(clock)
+    decided.validity(60, None)
+    clock.append(NOW - timedelta(hours=1))
+    assert decided.validity(60, None).timestamp == "20260301T113045Z"
+
+
+def test_a_clock_of_another_zone_tells_the_same_moment() -> None:
+    clock = [NOW.astimezone(timezone(timedelta(hours=5)))]
+    decided = lives(clock)
+    assert decided.validity(60, None) == lives([NOW]).validity(60, None)
+    clock.append(clock[0] + timedelta(seconds=1))
+    assert decided.validity(60, None).timestamp == "20260301T123046Z"
+
+
+def test_seconds_are_the_same_in_every_spelling() -> None:
+    decided = lives([NOW])
+    assert decided.validity(60, None) is decided.validity(timedelta(minutes=1), None)
+
+
+def test_a_given_moment_leaves_the_clocks_alone() -> None:
+    decided = lives([NOW])
+    now = decided.validity(60, None)
+    assert decided.validity(60, MIDNIGHT).timestamp == "20260302T000000Z"
+    assert decided.validity(60, None) is now
+
+
+def test_a_window_is_kept_as_long_as_it_lasts() -> None:
+    clock = [NOW]
+    decided = lives(clock, window=60)
+    first = decided.validity(120, None)
+    assert first.timestamp == "20260301T123000Z"
+    clock.append(NOW.replace(second=59))
+    assert decided.validity(120, None) is first
+    clock.append(NOW.replace(minute=31, second=0, microsecond=0))
+    assert decided.validity(120, None).timestamp == "20260301T123100Z"
+
+
+@pytest.mark.parametrize("window", [None, 3600])
+def test_nothing_kept_hides_the_end_of_the_credentials(window: int | None) -> None:
+    ends = NOW + timedelta(seconds=2, milliseconds=400)
+    clock = [NOW]
+    decided = lives(clock, ends=ends, window=window)
+    assert decided.validity(7200, None).expires_at == ends.replace(microsecond=0)
+    clock.append(ends)
+    with pytest.raises(CredentialsError, match="the credentials end at 2026-03-01T12:30:48Z"):
+        decided.validity(7200, None)
+
+
+def test_what_is_kept_has_an_end() -> None:
+    kept = Kept()
+    for number in range(10 * Kept.SIZE):
+        kept.keep(number, number)
+        assert len(kept) <= Kept.SIZE
+    assert kept[10 * Kept.SIZE - 1] == 10 * Kept.SIZE - 1
+
+
+def test_a_presigner_can_be_pickled_after_it_has_signed() -> None:
+    presigner = Presigner(Credentials("AKID", "secret"), region="eu-central-1")
+    presigner.presign("get_object", {"Bucket": "bucket", "Key": "key"})
+    again = pickle.loads(pickle.dumps(presigner))
+    at: dict[str, Any] = {"signing_time": NOW}
+    asked = ("get_object", {"Bucket": "bucket", "Key": "key"})
+    assert again.presign(*asked, **at) == presigner.presign(*asked, **at)
+
+
+# --- threads ----------------------------------------------------------------------------------------------------------
+
+moments = st.sampled_from(
+    [MIDNIGHT + timedelta(milliseconds=step) for step in (-86_400_000, -1500, -1000, -1, 0, 1, 999, 1000)]
+)
+asked = st.tuples(
+    moments,
+    st.sampled_from(["key", "a b", "ü/ö"]),
+    st.sampled_from([1, 60, 3600]),
+    st.sampled_from([{}, {"VersionId": "v"}, {"ResponseContentType": "text/plain"}]),
+    st.integers(0, 5),
+)
+
+
+@settings(max_examples=max(5, settings().max_examples // 4))
+@given(st.lists(st.lists(asked, min_size=1, max_size=12), min_size=8, max_size=8))
+def test_eight_threads_over_shared_caches_sign_what_the_specification_does(plans: list[list[Any]]) -> None:
+    """Six presigners of three credentials and two regions, whose clocks all threads set to and fro over midnight."""
+    shared = [signed_by(number) for number in range(6)]
+    failures: list[Any] = []
+    start = threading.Barrier(len(plans))
+
+    def run(plan: list[Any]) -> None:
+        start.wait()
+        for moment, key, life, params, number in plan:
+            presigner, clock = shared[number]
+            clock.append(moment)  # another thread may set it in between: the URL says which moment it was
+            request = presigner.presign("get_object", {"Bucket": "bucket", "Key": key, **params}, expires_in=life)
+            [url] = presigner.presign_urls("get_object", "bucket", [key], params=params, expires_in=life)
+            failures.extend(url for url in (request.url, url) if url != expected(url, number, key, life, params))
+
+    threads = [threading.Thread(target=run, args=(plan,)) for plan in plans]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # they are to get into each other's way
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert failures == []
+
+
+def signed_by(number: int) -> tuple[Presigner, list[datetime]]:
+    clock = [MIDNIGHT]
+    credentials = Credentials(f"AKID{number % 3}", f"secret{number % 3}", "to/ken" if number % 3 else None)
+    return Presigner(credentials, region=("eu-central-1", "us-east-1")[number // 3], clock=lambda: clock[-1]), clock
+
+
+def expected(url: str, number: int, key: str, life: int, params: dict[str, str]) -> str:
+    """What the specification makes of the moment that `url` says, with everything else as it was asked for."""
+    timestamp = url.partition("&X-Amz-Date=")[2][:16]
+    region = ("eu-central-1", "us-east-1")[number // 3]
+    wire = {"VersionId": "versionId", "ResponseContentType": "response-content-type"}
+    return reference.presign(
+        method="GET",
+        origin=f"https://bucket.s3.{region}.amazonaws.com",
+        host=f"bucket.s3.{region}.amazonaws.com",
+        key=key,
+        query=[(wire[name], value) for name, value in params.items()],
+        headers={},
+        access_key_id=f"AKID{number % 3}",
+        secret=f"secret{number % 3}",
+        token="to/ken" if number % 3 else None,
+        scope=f"{timestamp[:8]}/{region}/s3/aws4_request",
+        timestamp=timestamp,
+        expires_in=life,
+    )

@@ -166,14 +166,20 @@ ANSWERS: list[tuple[str, str, Any]] = [
     (
         "parse_list_objects",
         """<ListBucketResult><IsTruncated>true</IsTruncated><NextMarker>a%2Fb</NextMarker><EncodingType>url</EncodingType>
-        <Contents><Key>a</Key><Size>1</Size></Contents></ListBucketResult>""",
-        Listing((ListedObject("a", 1),), (), True, "a/b"),
+        </ListBucketResult>""",
+        Listing((), (), True, "a/b"),
     ),
     (
         "parse_list_objects",
-        """<ListBucketResult><IsTruncated>true</IsTruncated><EncodingType>url</EncodingType>
-        <Contents><Key>a+c</Key><Size>1</Size></Contents></ListBucketResult>""",
-        Listing((ListedObject("a c", 1),), (), True, "a c"),
+        """<ListBucketResult><IsTruncated>true</IsTruncated><NextMarker>a+c</NextMarker><EncodingType>url</EncodingType>
+        <Contents><Key>a%2Bc</Key><Size>1</Size></Contents></ListBucketResult>""",
+        Listing((ListedObject("a+c", 1),), (), True, "a+c"),
+    ),
+    (
+        "parse_list_objects",
+        """<ListBucketResult><IsTruncated>true</IsTruncated><CommonPrefixes><Prefix>\ufffd/</Prefix></CommonPrefixes>
+        <Contents><Key>\U0001f389</Key><Size>1</Size></Contents></ListBucketResult>""",
+        Listing((ListedObject("\U0001f389", 1),), ("\ufffd/",), True, "\U0001f389"),
     ),
     (
         "parse_list_objects",

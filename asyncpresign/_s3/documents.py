@@ -134,10 +134,11 @@ def parse_list_objects_v2(body: bytes) -> Listing:
 
 
 def parse_list_objects(body: bytes) -> Listing:
-    """S3 says the next marker only where there is a delimiter; elsewhere it is the last key."""
+    """The next marker is the last name of the page: S3 says it only where there is a delimiter, others encode it wrongly."""
     page = read(_MarkedListing, "ListBucketResult", body)
-    last = page.objects[-1].key if page.is_truncated and page.objects else None
-    return Listing(page.objects, page.common_prefixes, page.is_truncated, page.next_marker or last)
+    names = [*(listed.key for listed in page.objects[-1:]), *page.common_prefixes[-1:]]
+    last = max(names, key=str.encode, default=page.next_marker) if page.is_truncated else None
+    return Listing(page.objects, page.common_prefixes, page.is_truncated, last)
 
 
 def parse_list_object_versions(body: bytes) -> VersionListing:
@@ -267,7 +268,9 @@ def _part_problems(argument: str, part: object) -> list[Problem]:
 
 @dataclass(frozen=True, slots=True)
 class DeletedObject:
-    key: str = element("Key")
+    """Some servers do not say which it was."""
+
+    key: str = element("Key", default="")
     version_id: str | None = element("VersionId", default=None)
     is_delete_marker: bool = element("DeleteMarker", as_boolean, default=False)
     delete_marker_version_id: str | None = element("DeleteMarkerVersionId", default=None)

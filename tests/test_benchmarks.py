@@ -18,9 +18,9 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parent.parent
 
 
-def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+def bench(*arguments: str, seconds: float = 50) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "error", "-m", "benchmarks", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False)
 
 
 def test_stream_keeps_a_few_times_concurrency_alive_and_no_more() -> None:
@@ -66,3 +66,17 @@ def test_an_unknown_benchmark_is_named_among_those_there_are() -> None:
     ended = bench("nothing")
     assert ended.returncode == 2
     assert "stream" in ended.stderr
+
+
+@pytest.mark.timeout(180)
+def test_a_large_object_goes_up_and_comes_down_over_faults_within_little_memory() -> None:
+    ended = bench("large", "--size", "72MiB", seconds=170)
+    assert ended.returncode == 0, ended.stderr
+    figures = json.loads(ended.stdout)
+    assert figures["peak_memory_bytes"] < 150_000_000
+    for row in figures["servers"]:
+        assert (row["equal"], row["left_over"], row["uploads_left_open"]) == (True, [], 0)
+        assert row["expired_urls"] == ["upload_part", "get_object"]
+        assert row["proxy"]["faults"] == {f"{fault} {what}": 1 for what in ("part", "range") for fault in ("refuse", "cut")}
+        # One retry each for what the proxy spoilt, and for the URL that had expired.
+        assert [(row[way]["attempts"], row[way]["verified_by"]) for way in ("up", "down")] == [(4, "md5 of parts")] * 2

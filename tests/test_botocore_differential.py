@@ -45,6 +45,7 @@ from .botocore_differences import (
 )
 from .stdlib_only import VECTORS
 from .stdlib_only import cases as vectors
+from .test_url_parity import holds
 
 pytestmark = pytest.mark.oracle
 
@@ -55,6 +56,8 @@ def assert_equal(call: Call | FormCall) -> None:
     expected, got = theirs(call), ours(call)
     assert expected.refusal is None, f"botocore refused: {expected.refusal}"
     assert got == expected
+    if isinstance(call, Call):
+        assert holds(got.url, call, dict(got.pairs)), "verify_url refused it"
 
 
 def assert_as_said(call: Call) -> None:

@@ -9,10 +9,35 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from asyncpresign import UnsupportedRequest
+from asyncpresign._s3.endpoints import EndpointOptions, resolve
 from asyncpresign.transfer import decide
 from tests.botocore_differences import DIFFERENCES
+from tests.endpoint_differences import DIFFERENCES as ENDPOINT_DIFFERENCES
 from tests.faults import FAULTS
+
+# What is asked of a signer for us-west-2, and how it is set up.
+EXAMPLES: Sequence[tuple[str, Mapping[str, Any]]] = (
+    ("bucket", {}),
+    ("my.bucket", {}),
+    ("bucket", {"addressing_style": "path"}),
+    ("bucket", {"region": "cn-north-1"}),
+    ("bucket", {"use_dualstack": True}),
+    ("bucket", {"use_fips": True}),
+    ("bucket", {"use_fips": True, "use_dualstack": True}),
+    ("bucket", {"use_accelerate": True}),
+    ("bucket", {"use_accelerate": True, "use_dualstack": True}),
+    ("bucket", {"endpoint_url": "http://minio:9000"}),
+    ("bucket", {"endpoint_url": "https://s3.example.com", "addressing_style": "virtual"}),
+    ("arn:aws:s3:eu-west-1:123456789012:accesspoint/point", {}),
+    ("arn:aws:s3:eu-west-1:123456789012:accesspoint/point", {"use_fips": True}),
+    ("arn:aws:s3-object-lambda:eu-west-1:123456789012:accesspoint/point", {}),
+    ("arn:aws:s3-outposts:eu-west-1:123456789012:outpost/op-1/accesspoint/point", {}),
+    ("arn:aws:s3::123456789012:accesspoint/name.mrap", {}),
+    ("bucket--usw2-az1--x-s3", {}),
+)
 
 DOCS = Path(__file__).parent.parent / "docs"
 _BLOCK = re.compile(r"(<!-- begin (?P<name>[a-z-]+) -->\n).*?(<!-- end (?P=name) -->)", re.DOTALL)
@@ -36,6 +61,26 @@ def differences() -> str:
     return table(("what", "why", "asyncpresign"), rows)
 
 
+def endpoint_differences() -> str:
+    does = {False: "refuses it", True: "answers otherwise"}
+    rows = [(row.name, row.reason, does[row.answers]) for row in ENDPOINT_DIFFERENCES]
+    return table(("what", "why", "asyncpresign"), rows)
+
+
+def endpoints() -> str:
+    """Examples of every kind, resolved."""
+    rows = []
+    for bucket, options in EXAMPLES:
+        shown = ", ".join(f"`{name}={value!r}`" for name, value in options.items())
+        chosen = EndpointOptions(**{"region": "us-west-2", **options})
+        try:
+            endpoint = resolve(chosen, bucket)
+            rows.append((f"`{bucket}`", shown, f"`{endpoint.url}`", f"{endpoint.service}, {endpoint.region}"))
+        except UnsupportedRequest as error:
+            rows.append((f"`{bucket}`", shown, "`UnsupportedRequest`", str(error).removeprefix("bucket: ")))
+    return table(("bucket", "options", "goes to", "signed for"), rows)
+
+
 def wordings() -> str:
     rows = [(f'"{words}"', action, kind.__name__) for words, (action, kind) in decide.WORDINGS.items()]
     return table(("the message has", "cure", "error when it does not help"), rows)
@@ -49,6 +94,8 @@ def faults() -> str:
 TABLES: Mapping[str, Callable[[], str]] = {
     "codes": codes,
     "differences": differences,
+    "endpoint-differences": endpoint_differences,
+    "endpoints": endpoints,
     "faults": faults,
     "wordings": wordings,
 }

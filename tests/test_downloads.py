@@ -32,6 +32,7 @@ from asyncpresign import (
     SlowDown,
     Transfer,
 )
+from asyncpresign.transfer.engine import perform
 from asyncpresign.transfer.items import Status
 from asyncpresign.transfer.plan import MiB
 
@@ -421,6 +422,78 @@ async def test_an_object_that_is_not_as_large_as_it_should_be(data: bytes, tmp_p
             await moving.download(URL, tmp_path / "file", size=len(LARGE))
     assert [wanted for wanted, _ in asked(transport)] == ["bytes=0-0"] * 2
     assert os.listdir(tmp_path) == []
+
+
+# --- in a run with a journal ------------------------------------------------------------------------------------------
+
+
+class Notes:
+    """What a journal keeps for one item."""
+
+    token = "of-the-item"
+
+    def __init__(self, state: Any = None) -> None:
+        self.state = state
+        self.saved: list[Any] = []
+
+    async def save(self, state: Any) -> None:
+        self.state = state
+        self.saved.append(state)
+
+
+async def journalled(store: ObjectStore, path: Path, notes: Notes) -> tuple[FakeTransport, Any]:
+    transport, moving = transfer(store)
+    async with moving:
+        exchange = moving._exchange.of_item(notes, lambda error, decision: None)
+        return transport, await perform(exchange, Download(URL, path))
+
+
+async def test_ranges_that_a_dead_process_got_are_not_asked_for_again(tmp_path: Path) -> None:
+    """It is killed in the middle of its third range: its file and its notes are as they are then."""
+    path, part = tmp_path / "file", tmp_path / ".asyncpresign-of-the-item.part"
+    store, notes = ObjectStore(LARGE), Notes()
+    state = {"etag": store.etag, "size": len(LARGE), "part_size": 5 * MiB}
+    part.write_bytes(LARGE[: 11 * MiB])
+    notes.state = {**state, "done": f"{0b110:x}"}
+    transport, result = await journalled(store, path, notes)
+    assert [wanted for wanted, _ in asked(transport)] == [None, *RANGES[2:]]
+    assert (path.read_bytes() == LARGE, result.verified_by, os.listdir(tmp_path)) == (True, "md5", ["file"])
+    assert notes.state == {**state, "done": f"{0b11110:x}"}
+
+
+@pytest.mark.parametrize("change", [{"etag": '"another"'}, {"size": 5}, {"part_size": 8 * MiB}, {"done": "0"}, None], ids=str)
+async def test_what_a_dead_process_left_of_something_else_is_of_no_use(change: Any, tmp_path: Path) -> None:
+    path, part = tmp_path / "file", tmp_path / ".asyncpresign-of-the-item.part"
+    store = ObjectStore(LARGE)
+    part.write_bytes(OTHER + OTHER)
+    state = {"etag": store.etag, "size": len(LARGE), "part_size": 5 * MiB, "done": "1e"}
+    transport, result = await journalled(store, path, Notes(change and {**state, **change}))
+    assert len(transport.requests) == 5
+    assert (path.read_bytes() == LARGE, result.verified_by, os.listdir(tmp_path)) == (True, "md5", ["file"])
+
+
+async def test_notes_without_their_file_are_of_no_use(tmp_path: Path) -> None:
+    store = ObjectStore(LARGE)
+    notes = Notes({"etag": store.etag, "size": len(LARGE), "part_size": 5 * MiB, "done": "1e"})
+    transport, _ = await journalled(store, tmp_path / "file", notes)
+    assert ((tmp_path / "file").read_bytes() == LARGE, len(transport.requests)) == (True, 5)
+    assert notes.saved[0] is None
+
+
+async def test_what_is_left_that_is_wrong_is_found_out(tmp_path: Path) -> None:
+    path, part = tmp_path / "file", tmp_path / ".asyncpresign-of-the-item.part"
+    store = ObjectStore(LARGE)
+    part.write_bytes(OTHER)
+    notes = Notes({"etag": store.etag, "size": len(LARGE), "part_size": 5 * MiB, "done": "2"})
+    _, result = await journalled(store, path, notes)
+    assert (path.read_bytes() == LARGE, result.attempts, result.verified_by, os.listdir(tmp_path)) == (True, 2, "md5", ["file"])
+
+
+async def test_a_small_object_takes_the_place_of_what_was_left(tmp_path: Path) -> None:
+    for data in (SMALL, b"x" * 100_000):
+        (tmp_path / ".asyncpresign-of-the-item.part").write_bytes(LARGE)
+        await journalled(ObjectStore(data), tmp_path / "file", Notes())
+        assert ((tmp_path / "file").read_bytes(), os.listdir(tmp_path)) == (data, ["file"])
 
 
 # --- what is there already --------------------------------------------------------------------------------------------

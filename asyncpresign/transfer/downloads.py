@@ -31,8 +31,8 @@ async def download(exchange: Exchange, item: Download) -> tuple[Moved, int]:
         kept = await _what_is_there(exchange, item, sign, _path(destination, item.if_exists), expected)
         if kept is not None:
             return kept
-    exclusive = item.if_exists == "error"
-    sink = await open_sink(destination, exchange.token(), exchange.threads, exclusive=exclusive)
+    exclusive, durable = item.if_exists == "error", exchange.memo is not None
+    sink = await open_sink(destination, exchange.token(), exchange.threads, exclusive=exclusive, durable=durable)
     try:
         return await Incoming(exchange, sign, exchange.allowed(item.source, None), sink, expected).fetch()
     finally:

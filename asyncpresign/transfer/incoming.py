@@ -3,13 +3,15 @@
 A small object, or one whose size is not known, is asked for plainly. When the answer says that it is large, the answer is
 given up and the object fetched in ranges side by side; where it is known to be large beforehand, one byte is asked for
 instead, which keeps the connection. Whatever follows the first answer is pinned to its ETag by `If-Match`. A server that
-answers a range with all of the object is taken at its word.
+answers a range with all of the object is taken at its word. In a run with a journal, the ranges that a dead process got are
+not asked for again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import IntegrityError, NetworkError, PreconditionFailed, PresignError, ResponseError, TransferError
 from ..http.transport import Answer
@@ -105,6 +107,7 @@ class Incoming:
         self._guessed = False
         self._hasher: Hasher | None = None
         self._arrived: dict[int, Piece] = {}
+        self._done = 0
         self._following = False
 
     async def fetch(self) -> tuple[Moved, int]:
@@ -238,7 +241,7 @@ class Incoming:
 
     async def _in_ranges(self) -> None:
         total = self._total or 0
-        todo = pieces(total, part_size_for(total, self._exchange.sizes.part_size))
+        todo = await self._missing(pieces(total, self._piece_size()))
         try:
             await work_through(todo, min(self._workers, len(todo)), self._range)
         except PreconditionFailed:
@@ -246,6 +249,36 @@ class Incoming:
         except TransferError as error:
             raise _Final(error) from None
         self._held = total
+
+    def _piece_size(self) -> int:
+        return part_size_for(self._total or 0, self._exchange.sizes.part_size)
+
+    async def _missing(self, todo: list[Piece]) -> list[Piece]:
+        """Those of `todo` that a journal does not know to be in the file that its last run left."""
+        memo = self._exchange.memo
+        if memo is None or not memo.state:
+            return todo
+        state = dict(memo.state)
+        done = int(state.pop("done", "0"), 16)
+        if state != self._state() or not await self._sink.adopt(self._total or 0):
+            # What comes now is written over what it speaks of.
+            await memo.save(None)
+            return todo
+        self._done = done
+        self._arrived = {piece.number: piece for piece in todo if done >> piece.number & 1}
+        missing = [piece for piece in todo if piece.number not in self._arrived]
+        await self._follow()
+        return missing
+
+    def _state(self) -> dict[str, Any]:
+        return {"etag": self._pin, "size": self._total, "part_size": self._piece_size()}
+
+    async def _note(self, piece: Piece) -> None:
+        """`piece` outlives the process."""
+        if self._exchange.memo is not None:
+            await self._sink.sync()
+            self._done |= 1 << piece.number
+            await self._exchange.memo.save({**self._state(), "done": f"{self._done:x}"})
 
     async def _range(self, piece: Piece) -> None:
         got = 0
@@ -268,6 +301,7 @@ class Incoming:
 
         _, attempts = await self._exchange.persist(attempt, self._allowed, lambda: got)
         self._retried += attempts - 1
+        await self._note(piece)
         self._arrived[piece.number] = piece
         await self._follow()
 
@@ -284,8 +318,7 @@ class Incoming:
             self._following = False
 
     def _next_number(self) -> int:
-        total = self._total or 1
-        return self._held // part_size_for(total, self._exchange.sizes.part_size) + 1
+        return self._held // self._piece_size() + 1
 
     # --- proof --------------------------------------------------------------------------------------------------------
 

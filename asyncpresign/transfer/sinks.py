@@ -33,6 +33,12 @@ class Sink(Protocol):
 
     async def write(self, data: bytes, at: int) -> None: ...
 
+    async def adopt(self, size: int) -> bool:
+        """Go on with what an earlier process left of an object of `size` bytes, if it left anything."""
+
+    async def sync(self) -> None:
+        """Return when what was written outlives a loss of power. Only if `anywhere`."""
+
     async def replay(self, update: Callable[[bytes], object], at: int, size: int) -> None:
         """Read what was written again, into `update`, which is called in a thread. Only if `anywhere`."""
 
@@ -42,9 +48,22 @@ class Sink(Protocol):
     def discard(self) -> None: ...
 
 
-class _MemorySink:
+class _InOrder:
+    """A sink that cannot read what was written, nor find what an earlier process wrote."""
+
     anywhere = False
 
+    async def adopt(self, size: int) -> bool:
+        return False
+
+    async def sync(self) -> None:
+        raise NotImplementedError
+
+    async def replay(self, update: Callable[[bytes], object], at: int, size: int) -> None:
+        raise NotImplementedError
+
+
+class _MemorySink(_InOrder):
     def __init__(self) -> None:
         self._parts: list[bytes] = []
 
@@ -53,9 +72,6 @@ class _MemorySink:
 
     async def write(self, data: bytes, at: int) -> None:
         self._parts.append(data)
-
-    async def replay(self, update: Callable[[bytes], object], at: int, size: int) -> None:
-        raise NotImplementedError
 
     async def commit(self) -> bytes | None:
         return b"".join(self._parts)
@@ -68,7 +84,7 @@ class _PathSink:
     """A temporary file beside `path`, renamed to it by `commit`. A body of one small piece is written by `commit` alone.
 
     `exclusive`: never in the place of a file that is there. `durable`: on the disk, and not only in the system's memory,
-    before it is visible.
+    before it is visible; the temporary file may be one that an earlier process left.
     """
 
     anywhere = hasattr(os, "pwrite")
@@ -97,6 +113,13 @@ class _PathSink:
             await self._call(len(small), self._put, small, 0)
         await self._call(len(data), self._put, data, at)
 
+    async def adopt(self, size: int) -> bool:
+        await self._call(SMALL + 1, self._take_over, size)
+        return self._exists
+
+    async def sync(self) -> None:
+        await self._call(SMALL + 1, lambda: os.fsync(self._open()))
+
     async def replay(self, update: Callable[[bytes], object], at: int, size: int) -> None:
         await self._call(size, self._read, update, at, size)
 
@@ -120,6 +143,12 @@ class _PathSink:
             await (self._threads.brief if size <= SMALL else self._threads.run)(call, *arguments)
         except OSError as error:
             raise local_error(error, self._path) from None
+
+    def _take_over(self, size: int) -> None:
+        with suppress(FileNotFoundError):
+            self._file = os.open(self._temporary, os.O_RDWR | BINARY)
+            self._exists = True
+            os.ftruncate(self._file, size)
 
     def _put(self, data: bytes, at: int) -> None:
         write_at(self._open(), at, data)
@@ -147,7 +176,7 @@ class _PathSink:
         with self._opening:
             if self._file is None:
                 mode = _mode_of(self._path)
-                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | BINARY
+                flags = os.O_RDWR | os.O_CREAT | BINARY | (os.O_TRUNC if self._durable else os.O_EXCL)
                 self._file = os.open(self._temporary, flags, 0o666 if mode is None else mode)
                 self._exists = True
                 if mode is not None and hasattr(os, "fchmod"):
@@ -192,10 +221,8 @@ def _sync_directory(path: str) -> None:
             os.close(directory)
 
 
-class _FileSink:
+class _FileSink(_InOrder):
     """A binary file of the caller's, from where it stands; to begin anew it must seek back."""
-
-    anywhere = False
 
     def __init__(self, file: BinaryIO, start: int | None, threads: Threads) -> None:
         self._file = file
@@ -214,9 +241,6 @@ class _FileSink:
     async def write(self, data: bytes, at: int) -> None:
         self._written = True
         await self._call(_write_file, self._file, data)
-
-    async def replay(self, update: Callable[[bytes], object], at: int, size: int) -> None:
-        raise NotImplementedError
 
     async def commit(self) -> bytes | None:
         return None

@@ -179,8 +179,8 @@ def offered(headers: Mapping[str, str], *, whole: bool = True) -> list[Proof]:
     `whole=False` for an answer to a range, in which a checksum header may be the part's and only the ETag is the object's.
     What is malformed is not there.
     """
-    kinds = [kind for kind in CHECKSUMS.values() if kind.available and kind is not _MD5] if whole else []
-    found = [_from_header(kind, headers.get(kind.header, "")) for kind in kinds]
+    told = [kind for kind in CHECKSUMS.values() if kind.header in headers] if whole else []
+    found = [_from_header(kind, headers[kind.header]) for kind in told if kind.available and kind is not _MD5]
     proofs = [proof for proof in (*found, _from_etag(headers)) if proof is not None]
     return sorted(proofs, key=lambda proof: proof.parts > 0)
 

@@ -11,7 +11,7 @@ from collections.abc import (
     Iterable,
     Iterator,
 )
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, Self
 
 import anyio
@@ -29,14 +29,16 @@ class _Queue:
     def __init__(self, items: Iterable[Item] | AsyncIterable[Item]) -> None:
         if not isinstance(items, Iterable | AsyncIterable) or isinstance(items, str | bytes):
             raise InvalidRequest(Problem("items", "an iterable or async iterable of items", describe(items)))
+        waits = isinstance(items, AsyncIterable)
         self._next = _async_next(aiter(items)) if isinstance(items, AsyncIterable) else _sync_next(iter(items))
-        self._lock = anyio.Lock(fast_acquire=True)
+        # An iterable that does not wait cannot be asked by two at once.
+        self._turn: AbstractAsyncContextManager[object] = anyio.Lock(fast_acquire=True) if waits else nullcontext()
         self._ended = False
         self.failure: Exception | None = None
 
     async def next(self) -> Any:
         """The next item, or `_END`: also after the iterable has failed, with what, `failure` says."""
-        async with self._lock:
+        async with self._turn:
             if self._ended:
                 return _END
             try:
@@ -73,7 +75,11 @@ class _Results:
 
     async def __anext__(self) -> TransferResult:
         try:
-            return await self._receiver.receive()
+            try:
+                # What is there already is taken at once: `receive` would let everybody else run first.
+                return self._receiver.receive_nowait()
+            except anyio.WouldBlock:
+                return await self._receiver.receive()
         except (anyio.EndOfStream, anyio.ClosedResourceError):
             if self._queue.failure is not None:
                 raise self._queue.failure from None
@@ -112,7 +118,11 @@ async def _work_through(
 
     async def work() -> None:
         while (item := await queue.next()) is not _END:
-            await sender.send(await outcome(item))
+            result = await outcome(item)
+            try:
+                sender.send_nowait(result)
+            except anyio.WouldBlock:
+                await sender.send(result)
 
     with sender:
         async with anyio.create_task_group() as tasks:

@@ -189,8 +189,8 @@ def calls_of(operation: str) -> st.SearchStrategy[Call]:
 
 def cases(seed: int, n: int) -> Iterator[Call]:
     """`n` calls or a few more, the same for the same seed, as many of every operation, none with a deliberate difference."""
-    for number, operation in enumerate(COMPARED):
-        yield from _drawn(calls_of(operation), seed + number, -(-n // len(COMPARED)))
+    for number, operation in enumerate(NAMES):
+        yield from _drawn(calls_of(operation), seed + number, -(-n // len(NAMES)))
 
 
 def _drawn(strategy: st.SearchStrategy[Call], seed: int, n: int) -> list[Call]:
@@ -223,7 +223,3 @@ def call_of(operation: str, *more: Parameter, place: Place | None = None) -> Cal
     """A call with what the operation needs, and `more`."""
     needed = [parameter for parameter in travelling(operation) if is_needed(operation, parameter)]
     return Call(operation, {parameter.name: value_of(parameter) for parameter in (*needed, *more)}, place or Place())
-
-
-# The operations that can be compared at all.
-COMPARED = [operation for operation in NAMES if known_difference(call_of(operation)) is None]

@@ -24,6 +24,7 @@ ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "_sigv4": {"errors"},
     "_s3": {"errors", "_sigv4"},
+    "documents": {"_s3"},
     "profiles": {"errors"},
     "models": {"errors", "_sigv4", "_s3", "profiles"},
     "credentials": {"errors", "_sigv4", "_s3", "profiles", "models"},
@@ -217,7 +218,7 @@ def test_the_core_has_no_world(module: Module) -> None:
 
 @EVERY
 def test_signing_imports_the_standard_library_only(module: Module) -> None:
-    signing = {"errors", "_sigv4", "_s3", "profiles", "models", "credentials", "inspection", ""}
+    signing = {"errors", "_sigv4", "_s3", "documents", "profiles", "models", "credentials", "inspection", ""}
     # A source of credentials imports botocore, and asyncio to fetch them, when it is asked for.
     found = module.loads_at_once() if module.path == "credentials.py" else module.imports()
     imported = {name.split(".")[0] for name, _ in found if name[:1] not in ("", ".")}

@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asyncpresign import InvalidRequest
+from asyncpresign import documents as public
 from asyncpresign._s3 import documents
 from asyncpresign._s3.documents import (
     BucketListing,
@@ -40,6 +41,13 @@ from asyncpresign._s3.documents import (
     parse_mismatch,
     parse_tagging,
 )
+
+
+def test_all_of_it_is_public() -> None:
+    made = {name for name, value in vars(documents).items() if getattr(value, "__module__", "") == documents.__name__}
+    assert set(public.__all__) == {name for name in made if not name.startswith("_")}
+    assert public.parse_error is documents.parse_error
+
 
 # --- errors -----------------------------------------------------------------------------------------------------------
 

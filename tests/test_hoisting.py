@@ -9,6 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from asyncpresign import Credentials, InvalidRequest, PresignedRequest, Presigner, UnsupportedRequest
+from asyncpresign._s3 import hoisting
+from asyncpresign._s3._operations_table import NAMES
+from asyncpresign._s3.operations import lookup
 
 NOW = datetime(2026, 11, 23, 12, 0, 1, tzinfo=UTC)
 OBJECT = {"Bucket": "bucket", "Key": "key"}
@@ -63,6 +66,30 @@ def test_what_s3_ignores_in_a_query_stays_a_header(params: dict[str, Any], heade
 def test_strict_refuses_what_would_stay(params: dict[str, Any], header: str) -> None:
     with pytest.raises(UnsupportedRequest, match=f"(?i){header}"):
         put(params, hoist_headers="strict")
+
+
+# Families of `x-amz-` headers that S3 takes as headers only, or of which nobody has shown that a query does as well.
+STAY = (
+    "bucket-", "bypass-governance-retention", "client-token", "confirm-remove-self-bucket-access", "copy-source",
+    "create-session-mode", "expected-bucket-owner", "fwd-", "if-match-", "max-parts", "metadata-directive", "mfa",
+    "mp-object-size", "object-", "optional-object-attributes", "part-number-marker", "rename-source", "request-route",
+    "request-token", "server-side-encryption", "skip-destination-validation", "source-expected-bucket-owner",
+    "storage-class", "tagging", "transition-default-minimum-object-size", "website-redirect-location", "write-offset-bytes",
+)  # fmt: skip
+
+
+def test_of_every_header_of_every_operation_it_is_decided() -> None:
+    """A header that a new model brings has to be put on one side."""
+    wires = {
+        parameter.wire.lower()
+        for operation in NAMES
+        for parameter in lookup(operation).parameters.values()
+        if parameter.place.startswith("header") and parameter.wire.lower().startswith("x-amz-")
+    }
+    sides = (*hoisting.HONOURED, *(f"x-amz-{family}" for family in STAY))
+    assert [wire for wire in sorted(wires) if not wire.startswith(sides)] == []
+    assert [side for side in sides if not any(wire.startswith(side) for wire in wires)] == []
+    assert not any(one.startswith(hoisting.HONOURED) for one in sides[len(hoisting.HONOURED) :])
 
 
 def test_additions_are_signed_and_returned() -> None:

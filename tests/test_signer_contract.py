@@ -35,8 +35,10 @@ from asyncpresign import (
     Signer,
     UnsupportedRequest,
 )
+from asyncpresign._s3._operations_table import NAMES
 from asyncpresign.signers.presigner import PresignerOptions
 
+from .botocore_cases import call_of, travelling
 from .test_redaction import assert_clean
 
 NOW = datetime(2026, 11, 23, 12, 0, 1, tzinfo=UTC)
@@ -288,6 +290,14 @@ def test_every_option_has_its_row() -> None:
 async def test_all_signers_sign_the_same(make: Make) -> None:
     for method in METHODS:
         assert await call(await make(), method) == await call(reference(), method)
+
+
+@pytest.mark.oracle
+async def test_all_signers_sign_every_operation_the_same(make: Make) -> None:
+    signer = await make()
+    for operation in NAMES:
+        params = call_of(operation, *travelling(operation)).params
+        assert await signer.presign(operation, params) == await reference().presign(operation, params)
 
 
 async def test_the_callers_arguments_are_not_changed(make: Make) -> None:

@@ -47,6 +47,7 @@ from asyncpresign import (
     verify_post,
     verify_url,
 )
+from asyncpresign.documents import Listing, Part, build_complete_multipart_upload, parse_list_objects_v2
 from asyncpresign.testing import LocalS3, local_s3
 
 
@@ -164,6 +165,13 @@ def errors(invalid: InvalidRequest, extra: MissingExtra, response: ResponseError
     assert_type(invalid.problems, tuple[Problem, ...])
     assert_type((response.status, response.code, response.request_id), tuple[int, str, str])
     network: ConnectionError = response  # type: ignore[assignment]
+
+
+def speaking_xml(body: bytes) -> None:
+    assert_type(parse_list_objects_v2(body), Listing)
+    assert_type([(found.key, found.size) for found in parse_list_objects_v2(body).objects], list[tuple[str, int]])
+    assert_type(build_complete_multipart_upload([Part(1, "etag", checksums={"crc32": "AAAAAA=="})]), bytes)
+    build_complete_multipart_upload([(1, "etag")])  # type: ignore[list-item]
 
 
 async def serving() -> None:

@@ -15,6 +15,42 @@ from datetime import datetime
 from ..errors import InvalidRequest, Problem, describe
 from .xml import Content, as_boolean, as_checksums, as_integer, as_key, as_time, as_word, element, read, text_problems, write
 
+__all__ = [
+    "BucketListing",
+    "DeleteError",
+    "DeleteResult",
+    "DeletedObject",
+    "ErrorDocument",
+    "ListedBucket",
+    "ListedObject",
+    "ListedUpload",
+    "ListedVersion",
+    "Listing",
+    "MismatchDocument",
+    "Part",
+    "PartListing",
+    "StoredObject",
+    "UploadListing",
+    "VersionListing",
+    "build_complete_multipart_upload",
+    "build_create_bucket",
+    "build_delete_objects",
+    "build_tagging",
+    "parse_complete_multipart_upload",
+    "parse_copy",
+    "parse_create_multipart_upload",
+    "parse_delete_objects",
+    "parse_error",
+    "parse_list_buckets",
+    "parse_list_multipart_uploads",
+    "parse_list_object_versions",
+    "parse_list_objects",
+    "parse_list_objects_v2",
+    "parse_list_parts",
+    "parse_mismatch",
+    "parse_tagging",
+]
+
 MAX_DELETED = 1000
 """How many objects one DeleteObjects takes."""
 

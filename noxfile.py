@@ -199,6 +199,17 @@ def oracle(session: nox.Session) -> None:
         session.run("python", "-m", "scripts.compare_with_botocore", *session.posargs, env=INSTALLED)
 
 
+@nox.session(requires=["build"])
+@timed
+def fuzz(session: nox.Session) -> None:
+    """A bounded number of inputs, guided by coverage, for what reads what strangers send."""
+    if sys.platform != "linux":
+        session.skip("atheris has wheels for Linux only")
+    session.install(wheel(session), *group("fuzz"))
+    with outside(session):
+        session.run("python", "-m", "scripts.fuzz_inspection", "-runs=100000", "-max_total_time=30", "-verbosity=0")
+
+
 @nox.session(venv_backend="venv", requires=["build"])
 @timed
 def stdlib(session: nox.Session) -> None:

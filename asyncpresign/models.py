@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, Self, SupportsIndex, get_args
 
+from ._s3.arns import split_bucket
 from ._sigv4.signing import utc
 from .errors import CredentialsError, InvalidRequest, Problem, describe, redact
 from .profiles import profile_keys
@@ -154,8 +155,11 @@ class S3Object:
 
     @classmethod
     def parse(cls, uri: str) -> Self:
-        """`s3://bucket/key`, the key taken as it stands (nothing is decoded). Raises `InvalidRequest` for anything else."""
-        bucket, _, key = uri.removeprefix("s3://").partition("/") if isinstance(uri, str) else ("", "", "")
+        """`s3://bucket/key`, the key taken as it stands (nothing is decoded); the bucket may be the ARN of an access point.
+
+        Raises `InvalidRequest` for anything else.
+        """
+        bucket, key = split_bucket(uri.removeprefix("s3://")) if isinstance(uri, str) else ("", "")
         if not bucket or not key or not uri.startswith("s3://"):
             raise InvalidRequest(Problem("uri", "s3://bucket/key", describe(uri)))
         return cls(bucket, key)

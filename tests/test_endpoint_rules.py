@@ -188,6 +188,7 @@ MULTI_REGION = "arn:aws:s3::123456789012:accesspoint:name.mrap"
         ({"use_accelerate": True, "bucket": "my.bucket"}, UnsupportedRequest, "use_accelerate: .* one label"),
         ({"use_accelerate": True, "bucket": "bucket", "region": "cn-north-1"}, UnsupportedRequest, "use_accelerate: China"),
         ({"bucket": "arn:aws:s3"}, InvalidRequest, "bucket: expected an ARN, arn:partition:service:"),
+        ({"bucket": "arn:aws:s3:::bucket"}, InvalidRequest, "got 'arn:aws:s3:::bucket'; a bucket goes by its name, 'bucket'"),
         ({"bucket": "arn:aws:sqs:us-west-2:1:queue"}, InvalidRequest, "access point of s3, s3-object-lambda or s3-outposts"),
         ({"bucket": POINT, "path_style": True}, UnsupportedRequest, "bucket: an ARN is part of the host"),
         ({"bucket": POINT, "no_access_points": True}, UnsupportedRequest, "bucket: this operation takes no access points"),

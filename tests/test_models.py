@@ -256,6 +256,15 @@ def test_an_environment_without_usable_credentials(environ: dict[str, str], said
         ("s3://b/a%20b?c#d", "b", "a%20b?c#d"),
         ("s3://b/s3://b/k", "b", "s3://b/k"),
         ("s3://b/../x", "b", "../x"),
+        ("s3://arn:aws:s3:us-west-2:1:accesspoint/point/a/b", "arn:aws:s3:us-west-2:1:accesspoint/point", "a/b"),
+        ("s3://arn:aws:s3:us-west-2:1:accesspoint:point//a:b", "arn:aws:s3:us-west-2:1:accesspoint:point", "/a:b"),
+        ("s3://arn:aws:s3::1:accesspoint/x.mrap/k\nl", "arn:aws:s3::1:accesspoint/x.mrap", "k\nl"),
+        (
+            "s3://arn:aws:s3-outposts:us-west-2:1:outpost/op-1/accesspoint/point/k",
+            "arn:aws:s3-outposts:us-west-2:1:outpost/op-1/accesspoint/point",
+            "k",
+        ),
+        ("s3://arn:aws:s3:::b/k", "arn:aws:s3:::b", "k"),
     ],
 )
 def test_a_uri_is_taken_as_it_stands(uri: str, bucket: str, key: str) -> None:
@@ -264,8 +273,10 @@ def test_a_uri_is_taken_as_it_stands(uri: str, bucket: str, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["", "s3://", "s3://b", "s3://b/", "s3:///k", "b/k", "https://b/k", "S3://b/k", None, 5, b"s3://b/k"]
-)
+    "uri",
+    ["", "s3://", "s3://b", "s3://b/", "s3:///k", "b/k", "https://b/k", "S3://b/k", None, 5, b"s3://b/k",
+     "s3://arn:aws:s3:us-west-2:1:accesspoint/point/"],
+)  # fmt: skip
 def test_a_uri_that_names_no_object(uri: Any) -> None:
     with pytest.raises(InvalidRequest, match=r"^uri: expected s3://bucket/key"):
         S3Object.parse(uri)

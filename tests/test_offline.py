@@ -212,6 +212,34 @@ async def test_the_environment_sets_a_signer_up() -> None:
     assert signed.url.startswith("https://bucket.s3.eu-west-3.amazonaws.com/key?")
 
 
+@pytest.mark.parametrize(
+    ("variables", "options", "origin"),
+    [
+        ({"AWS_USE_FIPS_ENDPOINT": "true"}, {}, "https://bucket.s3-fips.us-west-2.amazonaws.com"),
+        ({"AWS_USE_DUALSTACK_ENDPOINT": "True"}, {}, "https://bucket.s3.dualstack.us-west-2.amazonaws.com"),
+        ({"AWS_USE_FIPS_ENDPOINT": "false", "AWS_USE_DUALSTACK_ENDPOINT": ""}, {}, "https://bucket.s3.us-west-2.amazonaws.com"),
+        ({"AWS_USE_FIPS_ENDPOINT": "true"}, {"use_fips": False}, "https://bucket.s3.us-west-2.amazonaws.com"),
+        ({"AWS_USE_FIPS_ENDPOINT": "true", "AWS_ENDPOINT_URL": "http://h"}, {}, "http://h/bucket"),
+        ({"AWS_USE_DUALSTACK_ENDPOINT": "true"}, {"public_endpoint_url": "http://h"}, "http://h/bucket"),
+        ({"AWS_S3_USE_ARN_REGION": "false"}, {}, "https://bucket.s3.us-west-2.amazonaws.com"),
+    ],
+)
+async def test_the_environment_chooses_hosts_where_there_is_no_endpoint(
+    variables: dict[str, str], options: Any, origin: str
+) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "AKIDENV", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-west-2"}
+    signed = await OfflineSigner.from_env({**keys, **variables}, **options).presign("get_object", OBJECT)
+    assert signed.url.startswith(f"{origin}/key?")
+
+
+async def test_the_environment_says_what_arns_may_do() -> None:
+    environ = {"AWS_ACCESS_KEY_ID": "AKIDENV", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-west-2"}
+    params = {**OBJECT, "Bucket": "arn:aws:s3:eu-west-1:123456789012:accesspoint/point"}
+    assert "%2Feu-west-1%2F" in (await OfflineSigner.from_env(environ).presign("get_object", params)).url
+    with pytest.raises(InvalidRequest, match="use_arn_region"):
+        await OfflineSigner.from_env({**environ, "AWS_S3_USE_ARN_REGION": "false"}).presign("get_object", params)
+
+
 def test_an_environment_without_a_region_is_told() -> None:
     with pytest.raises(InvalidRequest, match="region"):
         OfflineSigner.from_env({"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull})

@@ -41,6 +41,18 @@ def parse_arn(text: str) -> Arn | None:
     return Arn(partition, service, region, account, tuple(resource.replace(":", "/").split("/")))
 
 
+# Slashes within an ARN separate nothing but its pieces.
+_POINT = re.compile(r"(arn:(?:[^:/]+:){2}(?:[^:/]*:){2}(?:outpost[:/][^:/]+[:/])?accesspoint[:/][^:/]+)/(.*)", re.DOTALL)
+
+
+def split_bucket(text: str) -> tuple[str, str]:
+    """A bucket, or an access point's ARN, and the key that follows its slash; both as they stand."""
+    if point := _POINT.fullmatch(text):
+        return point[1], point[2]
+    bucket, _, key = text.partition("/")
+    return bucket, key
+
+
 @lru_cache(maxsize=256)
 def partition_of(region: str) -> str:
     """The name of the partition that has `region`: a known one, else by the form of the name, else `aws`."""

@@ -197,7 +197,10 @@ def _of_arn(inputs: EndpointInputs, bucket: str) -> Endpoint:
         case "s3-outposts", kind if kind not in ("", "accesspoint"):
             return _outpost_point(inputs, arn)
         case _:
-            raise _invalid("bucket", "the ARN of an access point of s3, s3-object-lambda or s3-outposts", bucket)
+            expected = "the ARN of an access point of s3, s3-object-lambda or s3-outposts"
+            plain = (arn.service, arn.region, arn.account, len(arn.resource)) == ("s3", "", "", 1)
+            suggestion = f"a bucket goes by its name, {arn.resource[0]!r}" if plain else ""
+            raise InvalidRequest(Problem("bucket", expected, repr(bucket), suggestion))
 
 
 def _access_point(inputs: EndpointInputs, arn: Arn) -> Endpoint:

@@ -30,6 +30,11 @@ def _breathe() -> Generator[None, None, None]:
     yield
 
 
+def _is_true(variables: Mapping[str, str], name: str, default: bool) -> bool:
+    """As AWS's tools read it: an empty variable is none, and anything but `true`, in any case, is False."""
+    return variables[name].lower() == "true" if variables.get(name) else default
+
+
 class OfflineSigner:
     """`Presigner` as an asynchronous `Signer`; see there for the options and what is raised.
 
@@ -53,12 +58,20 @@ class OfflineSigner:
         """A signer as AWS's tools would be set up by `environ` (the process's): credentials, region and endpoint.
 
         Credentials are `default_source`'s, the region `AWS_REGION`, `AWS_DEFAULT_REGION` or the profile's, the endpoint
-        `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`; nothing but this constructor looks at the last two. Options given here
-        come first. Raises what `Presigner` raises.
+        `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`, and what ARNs may do `AWS_S3_USE_ARN_REGION`. `AWS_USE_FIPS_ENDPOINT` and
+        `AWS_USE_DUALSTACK_ENDPOINT` choose AWS's hosts where there is no endpoint. Nothing but this constructor looks at these
+        five. Options given here come first. Raises what `Presigner` raises.
         """
         variables = os.environ if environ is None else environ
         endpoint = variables.get("AWS_ENDPOINT_URL_S3") or variables.get("AWS_ENDPOINT_URL") or None
-        found: PresignerOptions = {"endpoint_url": endpoint, **options}
+        found: PresignerOptions = {
+            "endpoint_url": endpoint,
+            "use_arn_region": _is_true(variables, "AWS_S3_USE_ARN_REGION", True),
+        }
+        if not any({**found, **options}.get(name) for name in ("endpoint_url", "public_endpoint_url")):
+            found["use_fips"] = _is_true(variables, "AWS_USE_FIPS_ENDPOINT", False)
+            found["use_dualstack"] = _is_true(variables, "AWS_USE_DUALSTACK_ENDPOINT", False)
+        found = {**found, **options}
         if found.get("region") is None:
             found["region"] = find_region(environ=variables) or ""
         return OfflineSigner(default_source(environ=variables), **found)

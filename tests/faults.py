@@ -10,10 +10,12 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from hashlib import md5, sha256
 from typing import Any
 
 from asyncpresign import (
     AccessDenied,
+    IntegrityError,
     Limits,
     NetworkError,
     NotFound,
@@ -58,8 +60,8 @@ class Fault:
 
     `replies` are the server's first answers and `then` all later ones. It ends whole in so many `attempts`, or as `error`
     after them (0: it never ends by itself); `waits` are the seconds slept between them, with chances of one half.
-    `signed_here`: the item is an `S3Object` that the transfer's own signer signs, not a URL. `options` are the transfer's;
-    `sees` is what else there is to say to the user.
+    `signed_here`: the item is an `S3Object` that the transfer's own signer signs, not a URL. `options` are the transfer's,
+    `item` the item's own; `sees` is what else there is to say to the user.
     """
 
     happens: str
@@ -68,6 +70,7 @@ class Fault:
     then: Reply = WHOLE
     signed_here: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    item: Mapping[str, Any] = field(default_factory=dict)
     error: type[PresignError] | None = None
     attempts: int = 2
     waits: tuple[float, ...] | None = None
@@ -105,6 +108,11 @@ def _lost(happens: str, reply: Reply, error: type[PresignError], **more: Any) ->
     return Fault(**{"happens": happens, "replies": (reply,), "then": reply, "error": error, "attempts": 1, **more})
 
 
+# As often as is needed to show that nothing else would come of more.
+_TWICE = RetryPolicy(attempts=2)
+_WRONG = CONTENT[::-1]
+_TAG, _REST = ("ETag", '"of the object"'), ("Content-Range", f"bytes {len(CONTENT) - 5}-{len(CONTENT) - 1}/{len(CONTENT)}")
+_TAGGED = answer(200, CONTENT, headers=[_TAG])
 _SLOW = s3_error(503, "SlowDown")
 _EXPIRED = Reply(s3_error(403, "AccessDenied", "Request has expired"))
 _NOTHING_LEFT = "no task, file or connection is left"
@@ -138,6 +146,29 @@ FAULTS: Mapping[str, Fault] = {
         replies=(Reply(HEAD[:-5], Then.CLOSE),),
         waits=(0.05,),
     ),
+    "gone on with": Fault(
+        happens="the body ends early, and the object has an ETag",
+        kinds=(Kind.DOWNLOAD,),
+        replies=(Reply(_TAGGED[:-5], Then.CLOSE), Reply(answer(206, CONTENT[-5:], headers=[_REST, _TAG]))),
+        waits=(0.05,),
+        sees="only what was missing is fetched, by Range and If-Match",
+    ),
+    "begun anew": Fault(
+        happens="the body ends early, and the server answers the range with 200",
+        kinds=(Kind.DOWNLOAD,),
+        replies=(Reply(_TAGGED[:-5], Then.CLOSE),),
+        then=Reply(_TAGGED),
+        waits=(0.05,),
+        sees="all of it is taken again",
+    ),
+    "changed": Fault(
+        happens="the body ends early, and the object has changed: 412",
+        kinds=(Kind.DOWNLOAD,),
+        replies=(Reply(_TAGGED[:-5], Then.CLOSE), Reply(s3_error(412, "PreconditionFailed"))),
+        attempts=3,
+        waits=(0.05, 0.1),
+        sees="the new object, all of it",
+    ),
     "no body": Fault(
         happens="the body does not come at all", kinds=(Kind.DOWNLOAD,), replies=(Reply(HEAD[: -len(CONTENT)], Then.CLOSE),)
     ),
@@ -169,9 +200,32 @@ FAULTS: Mapping[str, Fault] = {
         "the answer stops, with the connection open",
         Reply(HEAD[:-5], Then.HOLD),
         NetworkError,
-        options={"limits": Limits(stall=0.2), "retry": RetryPolicy(attempts=2)},
+        options={"limits": Limits(stall=0.2), "retry": _TWICE},
         attempts=2,
         sees="with `RetryPolicy(attempts=2)`, each after `Limits.stall` seconds",
+    ),
+    "no answer": _lost(
+        "no answer comes, with the connection open",
+        Reply(b"", Then.HOLD),
+        NetworkError,
+        options={"limits": Limits(stall=0.2), "retry": _TWICE},
+        attempts=2,
+        sees="the same",
+    ),
+    "body not taken": Fault(
+        happens="the server stops reading the body",
+        kinds=UPLOADS,
+        error=NetworkError,
+        options={"limits": Limits(stall=0.2), "retry": _TWICE},
+        attempts=2,
+        sees="the same",
+    ),
+    "no handshake": Fault(
+        happens="the connection is taken, and TLS never answers",
+        error=NetworkError,
+        options={"limits": Limits(connect=0.2), "retry": _TWICE},
+        attempts=2,
+        sees="with `RetryPolicy(attempts=2)`, each after `Limits.connect` seconds",
     ),
     "drip": Fault(
         happens="the body comes a byte a second",
@@ -314,6 +368,28 @@ FAULTS: Mapping[str, Fault] = {
         happens="400 while the body is still being sent", kinds=UPLOADS, error=ResponseError, attempts=1, sees="what S3 said"
     ),
     # --- bodies that come in other ways
+    "wrong bytes": Fault(
+        happens="the bytes are not those of `checksum=`, once",
+        kinds=(Kind.DOWNLOAD,),
+        replies=(Reply(answer(200, _WRONG)),),
+        item={"checksum": f"sha256:{sha256(CONTENT).hexdigest()}"},
+        waits=(0.05,),
+    ),
+    "wrong bytes for ever": _lost(
+        "the bytes are never those of `checksum=`",
+        Reply(answer(200, _WRONG)),
+        IntegrityError,
+        kinds=(Kind.DOWNLOAD,),
+        item={"checksum": f"sha256:{sha256(CONTENT).hexdigest()}"},
+        attempts=6,
+        sees="no file is left",
+    ),
+    "wrong bytes by the server": Fault(
+        happens="the bytes are not those of the answer's own x-amz-checksum or MD5 ETag, once",
+        kinds=(Kind.DOWNLOAD,),
+        replies=(Reply(answer(200, _WRONG, headers=[("ETag", f'"{md5(CONTENT).hexdigest()}"')])),),
+        waits=(0.05,),
+    ),
     "gzip": Fault(
         happens="the body has a Content-Encoding: gzip",
         kinds=(Kind.DOWNLOAD,),
@@ -337,6 +413,9 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "timeout": Fault(
         happens="the loop over results times out", kinds=(Kind.STREAM,), attempts=0, sees="no task, file or connection is left"
+    ),
+    "Ctrl-C": Fault(
+        happens="Ctrl-C in `asyncpresign demo`", kinds=(Kind.STREAM,), attempts=0, sees="nothing is left, the server included"
     ),
     "cancelled": Fault(happens="the task is cancelled, at any await", attempts=0, sees=_NOTHING_LEFT),
 }

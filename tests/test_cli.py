@@ -16,6 +16,8 @@ import pytest
 
 from asyncpresign.cli.console import parse_size, show_size
 
+from .faults import FAULTS
+
 SCRIPT = [sys.executable, "-W", "error", "-c", "import sys; from asyncpresign.cli.main import main; sys.exit(main())"]
 
 
@@ -95,6 +97,7 @@ def _read(terminal: object) -> bytes:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 @pytest.mark.parametrize("moment", ["Starting", "Uploading", "Downloading", "HTML form"])
 def test_ctrl_c_at_any_moment_leaves_nothing(moment: str, tmp_path: Path) -> None:
+    assert FAULTS["Ctrl-C"].attempts == 0
     command = [*SCRIPT, "demo", "--objects", "3000", "--size", "1KiB", "--keep"]
     if moment == "HTML form":
         command[command.index("3000")] = "3"

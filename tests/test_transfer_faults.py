@@ -36,26 +36,26 @@ from asyncpresign import (
 
 from .fake_transport import NOW, SECRET, FakeTransport, World
 from .fault_server import OK, RESET, STALE, FaultServer, Read, Reply, Then, answer, chunked, redirect, s3_error
-from .faults import CONTENT, FAULTS, SINGLE, WHOLE, Fault, Kind
+from .faults import CONTENT, FAULTS, SINGLE, UPLOADS, WHOLE, Fault, Kind
 
 END = datetime(2026, 11, 24, tzinfo=UTC)
 TARGET = "/bucket/a%2Fb'~%2b?X-Amz-Signature=0123456789abcdef&&x=%7E"
 OBJECT = S3Object("bucket", "a/b")
 
 Place = PresignedPost | S3Object | str
-Call = Callable[[Transfer, Place, Path], Awaitable[TransferResult]]
+Call = Callable[..., Awaitable[TransferResult]]
 
 
-async def download(moving: Transfer, place: Any, path: Path) -> TransferResult:
-    return await moving.download(place, path)
+async def download(moving: Transfer, place: Any, path: Path, **options: Any) -> TransferResult:
+    return await moving.download(place, path, **options)
 
 
-async def upload(moving: Transfer, place: Any, path: Path) -> TransferResult:
-    return await moving.upload(CONTENT, place)
+async def upload(moving: Transfer, place: Any, path: Path, **options: Any) -> TransferResult:
+    return await moving.upload(CONTENT, place, **options)
 
 
-async def upload_form(moving: Transfer, place: Any, path: Path) -> TransferResult:
-    return await moving.upload_form(CONTENT, place)
+async def upload_form(moving: Transfer, place: Any, path: Path, **options: Any) -> TransferResult:
+    return await moving.upload_form(CONTENT, place, **options)
 
 
 CALLS: dict[Kind, Call] = {Kind.DOWNLOAD: download, Kind.UPLOAD: upload, Kind.FORM: upload_form}
@@ -101,7 +101,7 @@ async def test_a_fault_ends_as_its_row_says(name: str, kind: Kind, tmp_path: Pat
         signer = signer_for(server) if fault.signed_here else None
         place = OBJECT if fault.signed_here else place_of(kind, server)
         async with transfer(world, signer, **fault.options) as moving:
-            await fault.ends(CALLS[kind](moving, place, tmp_path / "file"))
+            await fault.ends(CALLS[kind](moving, place, tmp_path / "file", **fault.item))
             assert len(server.seen) == fault.attempts
             assert fault.waits in (None, tuple(world.sleeps))
             if fault.error is None:
@@ -185,6 +185,32 @@ class NoNames(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+@pytest.mark.parametrize("kind", UPLOADS)
+async def test_a_body_that_is_not_taken(kind: Kind, tmp_path: Path) -> None:
+    """More of it than any socket buffers."""
+    (large := tmp_path / "large").write_bytes(bytes(32 << 20))
+    fault = FAULTS["body not taken"]
+    async with FaultServer(otherwise=Reply(b"", Then.STALL, Read.HEAD)) as server, transfer(**fault.options) as moving:
+        place: Any = place_of(kind, server)
+        work = moving.upload(large, place) if kind is Kind.UPLOAD else moving.upload_form(large, place)
+        assert "stopped taking the body" in str(await fault.ends(work))
+
+
+async def test_a_handshake_that_nobody_answers(kind: Kind, tmp_path: Path) -> None:
+    ending = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await ending.wait()
+        writer.close()
+
+    fault = FAULTS["no handshake"]
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server, transfer(**fault.options) as moving:
+        origin = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        place = PresignedPost(origin, {"key": "k"}, END) if kind is Kind.FORM else origin + TARGET
+        await fault.ends(CALLS[kind](moving, place, tmp_path / "file"))
+        ending.set()
 
 
 async def test_a_drip_is_no_progress(tmp_path: Path) -> None:

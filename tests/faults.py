@@ -17,6 +17,7 @@ from asyncpresign import (
     AccessDenied,
     IntegrityError,
     Limits,
+    LocalFileError,
     NetworkError,
     NotFound,
     PreconditionFailed,
@@ -52,6 +53,7 @@ class Kind(StrEnum):
 
 SINGLE = (Kind.DOWNLOAD, Kind.UPLOAD, Kind.FORM)
 UPLOADS = (Kind.UPLOAD, Kind.FORM)
+PARTS = (Kind.MULTIPART,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +117,7 @@ _TAG, _REST = ("ETag", '"of the object"'), ("Content-Range", f"bytes {len(CONTEN
 _TAGGED = answer(200, CONTENT, headers=[_TAG])
 _SLOW = s3_error(503, "SlowDown")
 _EXPIRED = Reply(s3_error(403, "AccessDenied", "Request has expired"))
+_ABORTED = "the upload is aborted"
 _NOTHING_LEFT = "no task, file or connection is left"
 _DATE = ("Date", http_date(NOW + timedelta(hours=2)))
 
@@ -404,7 +407,66 @@ FAULTS: Mapping[str, Fault] = {
         attempts=1,
         sees="`verified_by` is None unless a checksum says more",
     ),
+    # --- uploads in parts
+    "part refused": Fault(happens="503 to a part", kinds=PARTS, sees="that part alone is sent again"),
+    "part cut": Fault(happens="the connection is reset in a part", kinds=PARTS, sees="that part alone is sent again"),
+    "part expired": Fault(
+        happens="403 Request has expired, to a part", kinds=PARTS, sees="signed anew, while the other parts go on"
+    ),
+    "part stored wrong": Fault(happens="the server says another ETag than the part's MD5", kinds=PARTS, sees="sent again"),
+    "part stored wrong for ever": Fault(
+        happens="another ETag than the part's MD5 every time", kinds=PARTS, error=IntegrityError, attempts=6, sees=_ABORTED
+    ),
+    "part refused for good": Fault(
+        happens="403 AccessDenied to a part", kinds=PARTS, error=AccessDenied, attempts=1, sees=_ABORTED
+    ),
+    "part fails for ever": Fault(happens="500 to a part every time", kinds=PARTS, error=ServerError, attempts=6, sees=_ABORTED),
+    "upload taken away": Fault(happens="404 NoSuchUpload: somebody has aborted it", kinds=PARTS, error=NotFound, attempts=1),
+    "failed in a 200": Fault(happens="an `<Error>` in a 200 to the last request", kinds=PARTS),
+    "failed in a 200 for ever": Fault(
+        happens="an `<Error>` in a 200 every time", kinds=PARTS, error=ServerError, attempts=6, sees=_ABORTED
+    ),
+    "last answer lost": Fault(
+        happens="the object is stored and the answer lost", kinds=PARTS, sees="the object is asked for, and has the right ETag"
+    ),
+    # --- what is stored already, and what is to be
+    "there, the same": Fault(
+        happens='`if_none_match="*"` finds an object with the same bytes',
+        kinds=(Kind.UPLOAD, Kind.MULTIPART),
+        attempts=1,
+        sees="`verified_by` says by what it is the same",
+    ),
+    "there, another": Fault(
+        happens='`if_none_match="*"` finds another object',
+        kinds=(Kind.UPLOAD, Kind.MULTIPART),
+        error=PreconditionFailed,
+        attempts=1,
+        sees="it stays as it is",
+    ),
+    "stored wrong": Fault(
+        happens="the server says another checksum or ETag than what was sent has", kinds=UPLOADS, sees="sent again"
+    ),
+    "stored wrong for ever": Fault(
+        happens="another checksum or ETag every time", kinds=UPLOADS, error=IntegrityError, attempts=6
+    ),
+    "source changed": Fault(
+        happens="the source is truncated, grows or is written to while it is read",
+        kinds=(*UPLOADS, Kind.MULTIPART),
+        error=LocalFileError,
+        attempts=1,
+        sees="its last byte is not sent, so nothing is stored",
+    ),
+    "source of another checksum": Fault(
+        happens="the source has not the item's `checksum=`",
+        kinds=(*UPLOADS, Kind.MULTIPART),
+        error=IntegrityError,
+        attempts=1,
+        sees="its last byte is not sent, so nothing is stored",
+    ),
     # --- leaving early
+    "Ctrl-C in parts": Fault(
+        happens="Ctrl-C, or being cancelled, in an upload in parts", kinds=PARTS, attempts=0, sees="it is aborted first"
+    ),
     "break": Fault(
         happens="the loop over results is left", kinds=(Kind.STREAM,), attempts=0, sees="no task, file or connection is left"
     ),

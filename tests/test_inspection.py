@@ -142,6 +142,14 @@ def test_what_we_sign_holds() -> None:
     verified().raise_if_failed()
 
 
+def test_it_holds_no_longer_than_the_credentials() -> None:
+    end = NOW + timedelta(minutes=10)
+    ending = replace(CREDENTIALS, expires_at=end)
+    assert verified(credentials=ending).expires_at == end
+    assert checked(credentials=ending).expires_at == end
+    assert verified(credentials=replace(CREDENTIALS, expires_at=NOW + DAY)).expires_at == PUT.expires_at
+
+
 def test_credentials_are_asked_for_by_their_id() -> None:
     asked: list[str] = []
 

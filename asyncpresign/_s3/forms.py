@@ -61,6 +61,11 @@ FIELDS = (
     Field("x-amz-checksum-crc64nvme", digest=8),
     Field("x-amz-checksum-sha1", digest=20),
     Field("x-amz-checksum-sha256", digest=32),
+    Field("x-amz-checksum-sha512", digest=64),
+    Field("x-amz-checksum-md5", digest=16),
+    Field("x-amz-checksum-xxhash64", digest=8),
+    Field("x-amz-checksum-xxhash3", digest=8),
+    Field("x-amz-checksum-xxhash128", digest=16),
     Field("x-amz-server-side-encryption-customer-key", digest=32, secret=True),
     Field("x-amz-server-side-encryption-customer-key-MD5", digest=16, secret=True),
     Field("x-amz-server-side-encryption*"),
@@ -97,6 +102,7 @@ def form_problems(
     else:
         problems.append(Problem("fields", "a mapping of field names to texts", describe(fields)))
     if isinstance(conditions, Sequence) and not isinstance(conditions, str | bytes):
+        # The form's own that can be foretold; the rest is looked at when it is signed (`unmet_problems`).
         given = {"bucket": bucket, "key": key, "x-amz-algorithm": ALGORITHM, **(fields if isinstance(fields, Mapping) else {})}
         problems += _conditions_problems(conditions, content_length_range, given)
     else:
@@ -157,6 +163,8 @@ def _conditions_problems(
     conditions: Sequence[object], content_length_range: object, given: Mapping[object, object]
 ) -> list[Problem]:
     """What is wrong with each condition by itself, beside the fields that are `given`, and beside those before it."""
+    if not conditions:
+        return []
     known = {name.lower(): value for name, value in given.items() if isinstance(name, str) and isinstance(value, str)}
     problems: list[Problem] = []
     before = [bounds] if (bounds := _length_rule(content_length_range)) else []

@@ -85,12 +85,18 @@ def policy_conditions(
     One of the form's own that the caller gave already, in either spelling, is not said again.
     """
     stated = list(conditions)
-    said = {read_condition(condition) for condition in stated}
-    covered = {rule.field for rule in said if rule}
+    said = {rule for rule in map(read_condition, stated) if rule}
+    covered = {rule.field for rule in said}
     stated += [
         field_condition(name, value) for name, value in fields.items() if needs_condition(name) and name.lower() not in covered
     ]
-    implied = ({"bucket": bucket}, key_condition(key), *({name: value} for name, value in proof.items()))
+    implied: tuple[Condition, ...] = (
+        {"bucket": bucket},
+        key_condition(key),
+        *({name: value} for name, value in proof.items()),
+    )
+    if covered.isdisjoint(("bucket", "key", *proof)):
+        return [*stated, *implied]
     return stated + [condition for condition in implied if read_condition(condition) not in said]
 
 

@@ -100,7 +100,7 @@ def verify_url(
             found, signed.signature, lambda secret: signed.expected_signature(signed.canonical_request(method, sent), secret)
         ),
     )
-    return Verification(all(check.ok for check in checks), checks, end_of(signed))
+    return _verification(checks, end_of(signed), found)
 
 
 def verify_post(
@@ -143,7 +143,7 @@ def verify_post(
         _check("extra fields", not extra, f"no condition speaks of {', '.join(extra)}"),
         *(_condition_check(rule, values, size) for rule in policy.rules),
     )
-    return Verification(all(check.ok for check in checks), checks, end)
+    return _verification(checks, end, found)
 
 
 def _common_checks(
@@ -162,6 +162,12 @@ def _common_checks(
     yield _check("service", scope.service in _SERVICES, "the scope is another service's")
     yield _check("day", scope.date == timestamp[:8], f"the scope is of {scope.date}, the date of {timestamp[:8]}")
     yield _check("date", ahead <= tolerance, "it is dated ahead of the clock")
+
+
+def _verification(checks: tuple[Check, ...], end: datetime, found: Credentials | None) -> Verification:
+    """What temporary credentials signed ends with them."""
+    limit = utc(found.expires_at) if found else None
+    return Verification(all(check.ok for check in checks), checks, end if limit is None else min(end, limit))
 
 
 def _check(name: str, ok: bool, detail: str) -> Check:

@@ -13,10 +13,14 @@ from typing import Any
 
 from asyncpresign import UnsupportedRequest
 from asyncpresign._s3.endpoints import EndpointOptions, resolve
+from asyncpresign._s3.forms import FIELDS
+from asyncpresign._sigv4.comparison import CAUSES
+from asyncpresign.inspection.explanation import CODES
 from asyncpresign.transfer import decide
 from tests.botocore_differences import DIFFERENCES
 from tests.endpoint_differences import DIFFERENCES as ENDPOINT_DIFFERENCES
 from tests.faults import FAULTS
+from tests.form_cases import DIFFERS as FORM_DIFFERS
 
 # What is asked of a signer for us-west-2, and how it is set up.
 EXAMPLES: Sequence[tuple[str, Mapping[str, Any]]] = (
@@ -91,12 +95,42 @@ def faults() -> str:
     return table(("what happens", "to a", "what you see"), rows)
 
 
+def form_fields() -> str:
+    """Every field of S3's forms, but for what stands for all others."""
+    written = {True: "asyncpresign or the client", False: "the caller"}
+    matching = {True: "exact, starts-with", False: "exact"}
+    rows = [
+        (f"`{row.name}`", written[row.ours], matching[row.starts_with] if row.in_policy else "none", _digest(row.digest))
+        for row in FIELDS[:-1]
+    ]
+    return table(("field", "written by", "conditions", "value"), rows)
+
+
+def _digest(size: int) -> str:
+    return f"base64 of {size} bytes" if size else "text"
+
+
+def form_differences() -> str:
+    rows = [
+        (server, reason, ", ".join(f"`{name}`" for name in sorted(named))) for (server, reason), named in FORM_DIFFERS.items()
+    ]
+    return table(("server", "why it differs", "forms"), rows)
+
+
+def causes() -> str:
+    rows = [(f"the {part}", cause) for part, cause in CAUSES.items()] + [(f"`{code}`", cause) for code, cause in CODES.items()]
+    return table(("what differs, or S3's code", "usual cause"), rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
+    "causes": causes,
     "codes": codes,
     "differences": differences,
     "endpoint-differences": endpoint_differences,
     "endpoints": endpoints,
     "faults": faults,
+    "form-differences": form_differences,
+    "form-fields": form_fields,
     "wordings": wordings,
 }
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -573,6 +575,13 @@ def test_customer_keys_stay_out_of_an_explanation() -> None:
     explanation = explain_url(request.url, error_xml=seen(request, host="other"), credentials=CREDENTIALS)
     assert_clean(str(explanation) + repr(explanation), [SECRET, TOKEN, key, signature_of(request.url)])
     assert explanation.signature_matches is True
+
+
+def test_the_example_of_the_page_prints_what_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parent.parent / "docs/inspection.md").read_text(encoding="utf-8")
+    example, printed = re.findall(r"^```(?:python|text)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    exec(compile(example, "docs/inspection.md", "exec"), {})
+    assert capsys.readouterr().out == printed
 
 
 # --- anything at all --------------------------------------------------------------------------------------------------

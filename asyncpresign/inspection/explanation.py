@@ -1,6 +1,6 @@
 """Why a presigned URL was refused: what it signs, beside what the server says that it saw.
 
-`_CODES` and the causes of `_sigv4.comparison` are tables: a new error code or cause is a row. Values that grant access are
+`CODES` and the causes of `_sigv4.comparison` are tables: a new error code or cause is a row. Values that grant access are
 masked in everything that is made here.
 https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList
 """
@@ -34,7 +34,7 @@ _METHODS = ("GET", "PUT", "HEAD", "DELETE", "POST")
 _HASH = "<SHA-256 of the canonical request, whose unknown values are in it>"
 
 # S3's error code -> the usual cause, where no line of the canonical request is to blame.
-_CODES = {
+CODES = {
     "AuthorizationQueryParametersError": "the URL was signed for another region than the bucket's",
     "AuthorizationHeaderMalformed": "the URL was signed for another region than the bucket's",
     "PermanentRedirect": "the bucket is in another region: sign for that region and its host",
@@ -135,9 +135,9 @@ def _causes(
 ) -> Iterator[str]:
     now = datetime.now(UTC)
     code = answer.error.code if answer else ""
-    if code in _CODES:
+    if code in CODES:
         region = answer.error.region if answer else ""
-        yield _CODES[code] + (f" ({region})" if region else "")
+        yield CODES[code] + (f" ({region})" if region else "")
     if asked and found is None:
         yield "the credentials given here are not those of this access key id"
     if matches is False:

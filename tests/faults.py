@@ -6,6 +6,7 @@ without is run by a test that asks for it by name: `await FAULTS["disk full"].en
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -119,6 +120,7 @@ _SLOW = s3_error(503, "SlowDown")
 _EXPIRED = Reply(s3_error(403, "AccessDenied", "Request has expired"))
 _ABORTED = "the upload is aborted"
 _NOTHING_LEFT = "no task, file or connection is left"
+_ETAG = [("ETag", f'"{hashlib.md5(CONTENT).hexdigest()}"')]
 _DATE = ("Date", http_date(NOW + timedelta(hours=2)))
 
 FAULTS: Mapping[str, Fault] = {
@@ -462,6 +464,85 @@ FAULTS: Mapping[str, Fault] = {
         error=IntegrityError,
         attempts=1,
         sees="its last byte is not sent, so nothing is stored",
+    ),
+    "wrong bytes": Fault(
+        happens="the body's MD5 is not the ETag's",
+        kinds=(Kind.DOWNLOAD,),
+        replies=(Reply(answer(200, CONTENT[::-1], headers=_ETAG)),),
+        then=Reply(answer(200, CONTENT, headers=_ETAG)),
+        waits=(0.05,),
+        sees="so with every checksum that S3 tells or the caller gives",
+    ),
+    "wrong bytes for ever": _lost(
+        "the body's MD5 is never the ETag's",
+        Reply(answer(200, CONTENT[::-1], headers=_ETAG)),
+        IntegrityError,
+        kinds=(Kind.DOWNLOAD,),
+        attempts=6,
+    ),
+    "cut behind an ETag": Fault(
+        happens="the connection is closed in a body whose answer had an ETag",
+        kinds=(Kind.DOWNLOAD,),
+        sees="only the rest is asked for, by `Range` and `If-Match`",
+    ),
+    # --- ranges
+    "range refused": Fault(happens="503 to one range", kinds=(Kind.RANGES,)),
+    "range cut": Fault(
+        happens="the connection is closed in one range",
+        kinds=(Kind.RANGES,),
+        sees="of that range, only the rest is asked for again",
+    ),
+    "range lost": Fault(
+        happens="the connection is closed in one range, every time",
+        kinds=(Kind.RANGES,),
+        error=NetworkError,
+        attempts=6,
+        sees=_NOTHING_LEFT,
+    ),
+    "range wrong": Fault(
+        happens="other bytes in one range, so that the whole has not the ETag's MD5",
+        kinds=(Kind.RANGES,),
+        sees="fetched anew as a whole",
+    ),
+    "range expired": Fault(
+        happens="403 Request has expired to one range of an `S3Object`", kinds=(Kind.RANGES,), sees="signed anew"
+    ),
+    "changed": Fault(
+        happens="412 to a range, because the object is another one now", kinds=(Kind.RANGES,), sees="the new object, whole"
+    ),
+    "changed again": Fault(
+        happens="412 to a range, and again when it was begun anew", kinds=(Kind.RANGES,), error=PreconditionFailed
+    ),
+    "no ranges": Fault(
+        happens="200 to a range, with the whole object", kinds=(Kind.RANGES,), attempts=1, sees="received as a whole"
+    ),
+    "no longer large": Fault(
+        happens="416 to the first byte of an object of known size",
+        kinds=(Kind.RANGES,),
+        error=IntegrityError,
+        attempts=6,
+        sees="the object is empty",
+    ),
+    # --- the disk
+    "disk full": Fault(
+        happens="the disk is full",
+        kinds=(Kind.DOWNLOAD, Kind.RANGES),
+        error=LocalFileError,
+        attempts=1,
+        sees="what the system says, and the path; nothing is left there",
+    ),
+    "read-only": Fault(
+        happens="the destination cannot be written", kinds=(Kind.DOWNLOAD, Kind.RANGES), error=LocalFileError, attempts=1
+    ),
+    "no file handles": Fault(
+        happens="no file can be opened any more", kinds=(Kind.DOWNLOAD,), error=LocalFileError, attempts=1
+    ),
+    "no sockets": Fault(happens="no connection can be opened any more", error=NetworkError, attempts=6),
+    "slow disk": Fault(
+        happens="every call of the disk takes 50 ms",
+        kinds=(Kind.DOWNLOAD, Kind.RANGES),
+        attempts=1,
+        sees="the event loop is not held: such a disk is used from threads",
     ),
     # --- leaving early
     "Ctrl-C in parts": Fault(

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from asyncpresign import NetworkError
 from asyncpresign.http.transport import Request
 
 from .fake_transport import Say, error
+from .fault_server import RESET, FaultServer, Reply, Then, answer
 
 PIECE = 1 << 20
 
@@ -106,3 +107,16 @@ def chunks(data: bytes) -> tuple[bytes, ...]:
 
 def joined(say: Say) -> bytes:
     return say.body if isinstance(say.body, bytes) else b"".join(say.body)
+
+
+def on_the_wire(store: ObjectStore, server: FaultServer) -> Iterator[Reply]:
+    """The same over sockets: replies for a `FaultServer`, to whatever it has seen last."""
+    while True:
+        seen = server.seen[-1]
+        say = store(Request(seen.method, seen.target, dict(seen.headers)), seen.body)
+        if isinstance(say, NetworkError):
+            yield RESET
+            continue
+        body = joined(say)
+        headers = [*say.headers.items(), ("Content-Length", str(len(body) if say.announced is None else say.announced))]
+        yield Reply(answer(say.status, body, headers=headers, length=False), Then.CLOSE if say.broken else Then.KEEP)

@@ -393,16 +393,16 @@ anyio.run(main)
 """
 
 
-def namespaced(options: str, tmp_path: Path) -> list[str]:
-    """What `IN_A_NAMESPACE` prints where `disk` is a file system of its own, which permission bits of root do not reach."""
+def namespaced(options: str, tmp_path: Path, program: str, *arguments: str) -> list[str]:
+    """What `program` prints where `disk` is a file system of its own, which permission bits of root do not reach."""
     unshare = ["unshare", "--user", "--map-root-user", "--mount"]
     try:
         subprocess.run([*unshare, "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no user namespaces")
     (tmp_path / "disk").mkdir()
-    script = f'mount -t tmpfs -o {options} none disk && exec "$0" -c "$1"'
-    command = [*unshare, "sh", "-c", script, sys.executable, IN_A_NAMESPACE]
+    script = f'mount -t tmpfs -o {options} none disk && exec "$0" -c "$@"'
+    command = [*unshare, "sh", "-c", script, sys.executable, program, *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30, check=False)
     assert run.returncode == 0, run.stderr
@@ -415,7 +415,7 @@ def namespaced(options: str, tmp_path: Path) -> list[str]:
     ("options", "message"), [("size=1m", "No space left on device"), ("ro", "Read-only file system")], ids=["full", "read-only"]
 )
 def test_a_disk_that_cannot_take_it(options: str, message: str, tmp_path: Path) -> None:
-    assert namespaced(options, tmp_path) == [message, "[]"] * 2
+    assert namespaced(options, tmp_path, IN_A_NAMESPACE) == [message, "[]"] * 2
 
 
 # --- files that are there ---------------------------------------------------------------------------------------------

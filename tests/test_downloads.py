@@ -38,6 +38,7 @@ from asyncpresign.transfer.plan import MiB
 
 from .fake_transport import REFUSED, FakeTransport, Say, World, error, make_signer
 from .object_store import Cut, ObjectStore, Replaced, Turned, Whole, md5_etag, parts_etag
+from .sweep import at_every_turn, sweep
 
 URL = "http://s3.test/bucket/key?X-Amz-Signature=abc"
 OBJECT = S3Object("bucket", "key")
@@ -650,3 +651,26 @@ async def test_what_cannot_be_opened() -> None:
         async with moving.open(URL):
             pass
     assert len(transport.requests) == 1
+
+
+# --- cancelled --------------------------------------------------------------------------------------------------------
+
+
+async def test_ranges_that_are_cancelled_leave_nothing(tmp_path: Path) -> None:
+    store = ObjectStore(LARGE[: 5 * MiB + 9])
+    path = tmp_path / "file"
+    transport, moving = transfer(store, multipart_threshold=5 * MiB)
+
+    async def work() -> None:
+        store.faults = {"bytes=5242880-5242888": [SLOW, Cut(3)]}
+        async with moving:
+            await moving.download(URL, path)
+
+    async def check() -> None:
+        assert transport.open == 0
+        assert os.listdir(tmp_path) in ([], ["file"])
+        if path.exists():
+            assert path.stat().st_size == len(store.data)
+            path.unlink()
+
+    assert await sweep(work, check, at_every_turn) > 20

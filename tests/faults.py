@@ -6,7 +6,6 @@ without is run by a test that asks for it by name: `await FAULTS["disk full"].en
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -120,7 +119,6 @@ _SLOW = s3_error(503, "SlowDown")
 _EXPIRED = Reply(s3_error(403, "AccessDenied", "Request has expired"))
 _ABORTED = "the upload is aborted"
 _NOTHING_LEFT = "no task, file or connection is left"
-_ETAG = [("ETag", f'"{hashlib.md5(CONTENT).hexdigest()}"')]
 _DATE = ("Date", http_date(NOW + timedelta(hours=2)))
 
 FAULTS: Mapping[str, Fault] = {
@@ -465,26 +463,6 @@ FAULTS: Mapping[str, Fault] = {
         attempts=1,
         sees="its last byte is not sent, so nothing is stored",
     ),
-    "wrong bytes": Fault(
-        happens="the body's MD5 is not the ETag's",
-        kinds=(Kind.DOWNLOAD,),
-        replies=(Reply(answer(200, CONTENT[::-1], headers=_ETAG)),),
-        then=Reply(answer(200, CONTENT, headers=_ETAG)),
-        waits=(0.05,),
-        sees="so with every checksum that S3 tells or the caller gives",
-    ),
-    "wrong bytes for ever": _lost(
-        "the body's MD5 is never the ETag's",
-        Reply(answer(200, CONTENT[::-1], headers=_ETAG)),
-        IntegrityError,
-        kinds=(Kind.DOWNLOAD,),
-        attempts=6,
-    ),
-    "cut behind an ETag": Fault(
-        happens="the connection is closed in a body whose answer had an ETag",
-        kinds=(Kind.DOWNLOAD,),
-        sees="only the rest is asked for, by `Range` and `If-Match`",
-    ),
     # --- ranges
     "range refused": Fault(happens="503 to one range", kinds=(Kind.RANGES,)),
     "range cut": Fault(
@@ -507,7 +485,7 @@ FAULTS: Mapping[str, Fault] = {
     "range expired": Fault(
         happens="403 Request has expired to one range of an `S3Object`", kinds=(Kind.RANGES,), sees="signed anew"
     ),
-    "changed": Fault(
+    "changed between ranges": Fault(
         happens="412 to a range, because the object is another one now", kinds=(Kind.RANGES,), sees="the new object, whole"
     ),
     "changed again": Fault(

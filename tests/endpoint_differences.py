@@ -42,7 +42,9 @@ DIFFERENCES = (
         "aws-global for a dotted bucket by HTTP",
         "signed for us-east-1 as everything else of that region; AWS's rule forgets it here",
         lambda inputs: (
-            inputs.region == "aws-global" and "." in (inputs.bucket or "") and (inputs.endpoint_url or "").startswith("http:")
+            inputs.region == "aws-global"
+            and "." in (inputs.bucket or "")
+            and (inputs.endpoint_url or "").lower().startswith("http:")
         ),
         answers=True,
     ),
@@ -56,7 +58,7 @@ DIFFERENCES = (
     Difference(
         "multi-region access point of another service",
         "only S3 has them; AWS's rule does not look at the service",
-        lambda inputs: is_multi_region(inputs) and arn_of(inputs).service in ("sqs", "s3-outposts"),
+        lambda inputs: is_multi_region(inputs) and arn_of(inputs).service != "s3",
     ),
     Difference(
         "multi-region access point with more behind its name",

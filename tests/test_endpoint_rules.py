@@ -79,7 +79,7 @@ ARNS += [
 ]  # fmt: skip
 ENDPOINTS = [
     None, None, "https://s3.example.com", "http://s3.example.com", "https://s3.example.com/base", "http://minio:9000/a/b/",
-    "https://s3.example.com:443/", "http://127.0.0.1:9000", "https://10.0.0.1/base", "http://[::1]:9000", "https://S3.Example.COM:8443",
+    "https://s3.example.com:443/", "http://127.0.0.1:9000", "https://256.1.1.1", "https://10.0.0.1/base", "http://[::1]:9000", "https://S3.Example.COM:8443",
     "not a url",
 ]  # fmt: skip
 SWITCHES = ["use_fips", "use_dualstack", "use_accelerate", "path_style"]
@@ -188,7 +188,8 @@ MULTI_REGION = "arn:aws:s3::123456789012:accesspoint:name.mrap"
         ({"use_accelerate": True, "bucket": "my.bucket"}, UnsupportedRequest, "use_accelerate: .* one label"),
         ({"use_accelerate": True, "bucket": "bucket", "region": "cn-north-1"}, UnsupportedRequest, "use_accelerate: China"),
         ({"bucket": "arn:aws:s3"}, InvalidRequest, "bucket: expected an ARN, arn:partition:service:"),
-        ({"bucket": "arn:aws:s3:::bucket"}, InvalidRequest, "got 'arn:aws:s3:::bucket'; a bucket goes by its name, 'bucket'"),
+        ({"bucket": "arn:aws:s3:::bucket"}, InvalidRequest, "got 'arn:aws:s3:::bucket'; a bucket goes by its name"),
+        ({"bucket": "arn:aws:s3:::a-secret-in-the-wrong-place"}, InvalidRequest, "got a str of length 40"),
         ({"bucket": "arn:aws:sqs:us-west-2:1:queue"}, InvalidRequest, "access point of s3, s3-object-lambda or s3-outposts"),
         ({"bucket": POINT, "path_style": True}, UnsupportedRequest, "bucket: an ARN is part of the host"),
         ({"bucket": POINT, "no_access_points": True}, UnsupportedRequest, "bucket: this operation takes no access points"),

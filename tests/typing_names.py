@@ -86,9 +86,12 @@ def signing(credentials: Credentials) -> None:
     assert_type(presigner.presign_urls("get_object", "bucket", ["key", S3Object("bucket", "key")]), PresignedURLs)
     assert_type(presigner.presign_post("bucket", "key", fields={"acl": "private"}, content_length_range=(0, 9)), PresignedPost)
 
+    Presigner(credentials, use_dualstack=True, use_fips=True, use_accelerate=False, use_arn_region=False)
+
     Presigner()  # type: ignore[call-arg]
     OfflineSigner(credentials, regoin="eu-central-1")  # type: ignore[call-arg]
     Presigner(credentials, region="eu-central-1", addressing_style="host")  # type: ignore[arg-type]
+    OfflineSigner(credentials, use_fips="yes")  # type: ignore[arg-type]
     presigner.presign("get_object", expires="1h")  # type: ignore[call-arg]
     presigner.presign("get_object", expires_in="1h")  # type: ignore[arg-type]
     presigner.presing("get_object")  # type: ignore[attr-defined]

@@ -6,7 +6,6 @@ https://datatracker.ietf.org/doc/html/rfc1123#section-2
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -214,11 +213,7 @@ def signed_region(inputs: EndpointInputs, service: str = "s3") -> str:
 
 def is_ip_address(host: str) -> bool:
     """Whether `host`, without brackets, is an address, which no bucket can be put before."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+    return ":" in host or bool(_LIKE_IPV4.fullmatch(host))
 
 
 def can_be_host(bucket: str, labels: list[str]) -> bool:

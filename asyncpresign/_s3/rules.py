@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .._sigv4.canonical import uri_encode
-from ..errors import InvalidRequest, Problem, UnsupportedRequest
+from ..errors import InvalidRequest, Problem, UnsupportedRequest, describe
 from .arns import Arn, dns_suffix, parse_arn, partition_of
 from .hosts import (
     LABEL,
@@ -168,7 +168,7 @@ def _outpost_alias(inputs: EndpointInputs, bucket: str) -> Endpoint:
     elif inputs.endpoint_url is None:
         raise _invalid("endpoint_url", "a URL, which aliases of this region need", "nothing")
     place = "ec2." if hardware == "e" else f"op-{outpost}."
-    return endpoint_at(_outposts_base(base), f"{bucket}.{place}", *_outposts(inputs, inputs.region))
+    return endpoint_at(_outposts_base(base), f"{bucket}.{place}", *_outposts(inputs.region))
 
 
 def _outposts_base(base: Base) -> Base:
@@ -176,7 +176,7 @@ def _outposts_base(base: Base) -> Base:
     return base._replace(scheme="https", path="")
 
 
-def _outposts(inputs: EndpointInputs, region: str) -> tuple[Signature, ...]:
+def _outposts(region: str) -> tuple[Signature, ...]:
     return Signature(SignatureKind.SIGV4A, "s3-outposts", ("*",)), Signature(SignatureKind.SIGV4, "s3-outposts", (region,))
 
 
@@ -199,8 +199,8 @@ def _of_arn(inputs: EndpointInputs, bucket: str) -> Endpoint:
         case _:
             expected = "the ARN of an access point of s3, s3-object-lambda or s3-outposts"
             plain = (arn.service, arn.region, arn.account, len(arn.resource)) == ("s3", "", "", 1)
-            suggestion = f"a bucket goes by its name, {arn.resource[0]!r}" if plain else ""
-            raise InvalidRequest(Problem("bucket", expected, repr(bucket), suggestion))
+            suggestion = "a bucket goes by its name alone" if plain else ""
+            raise InvalidRequest(Problem("bucket", expected, _shown(bucket), suggestion))
 
 
 def _access_point(inputs: EndpointInputs, arn: Arn) -> Endpoint:
@@ -223,10 +223,9 @@ def _multi_region_point(inputs: EndpointInputs, arn: Arn) -> Endpoint:
         raise _unsupported("bucket", "multi-region access points are switched off")
     if not all(map(LABEL.fullmatch, arn.piece(1).split("."))) or len(arn.resource) > 2:
         raise _invalid("bucket", f"an access point named in {_LABEL_TEXT}", arn.piece(1))
-    region = inputs.region
-    if arn.partition != partition_of(region):
-        raise _invalid("bucket", f"an ARN of the partition {partition_of(region)!r}, in which the region is", arn.partition)
-    base = Base("https", f"accesspoint.s3-global.{dns_suffix(region)}", "", "")
+    if arn.partition != (partition := partition_of(inputs.region)):
+        raise _invalid("bucket", f"an ARN of the partition {partition!r}, in which the region is", arn.partition)
+    base = Base("https", f"accesspoint.s3-global.{dns_suffix(inputs.region)}", "", "")
     return endpoint_at(base, f"{arn.piece(1)}.", Signature(SignatureKind.SIGV4A, "s3", ("*",)))
 
 
@@ -239,7 +238,7 @@ def _outpost_point(inputs: EndpointInputs, arn: Arn) -> Endpoint:
         raise _invalid("bucket", f"an Outpost's id of {_LABEL_TEXT}", outpost)
     _check_point(inputs, arn, name, 4, everywhere=True)
     base = _outposts_base(base_of(inputs, host_of(inputs, "s3-outposts", region=arn.region)))
-    return endpoint_at(base, f"{name}-{arn.account}.{outpost}.", *_outposts(inputs, arn.region))
+    return endpoint_at(base, f"{name}-{arn.account}.{outpost}.", *_outposts(arn.region))
 
 
 def _check_point(inputs: EndpointInputs, arn: Arn, name: str, length: int, *, everywhere: bool = False) -> None:
@@ -248,16 +247,16 @@ def _check_point(inputs: EndpointInputs, arn: Arn, name: str, length: int, *, ev
         raise _unsupported("bucket", "this operation takes no access points; name a bucket")
     parts = (("a region", arn.region), ("an account", arn.account), ("an access point's name", name))
     problems = [
-        Problem("bucket", f"an ARN with {part} of {_LABEL_TEXT}", repr(text))
+        Problem("bucket", f"an ARN with {part} of {_LABEL_TEXT}", _shown(text))
         for part, text in parts
         if not LABEL.fullmatch(text)
     ]
     if len(arn.resource) > length:
-        problems.append(Problem("bucket", "an ARN that ends with the access point's name", repr("/".join(arn.resource))))
+        problems.append(Problem("bucket", "an ARN that ends with the access point's name", _shown("/".join(arn.resource))))
     if partition_of(arn.region) != (partition := partition_of(inputs.region)):
-        problems.append(Problem("bucket", f"an ARN of the partition {partition!r}, in which the region is", repr(arn.region)))
+        problems.append(Problem("bucket", f"an ARN of the partition {partition!r}, in which the region is", _shown(arn.region)))
     if not inputs.use_arn_region and arn.region != inputs.region:
-        problems.append(Problem("use_arn_region", f"True, or an ARN of the region {inputs.region!r}", repr(arn.region)))
+        problems.append(Problem("use_arn_region", f"True, or an ARN of the region {inputs.region!r}", _shown(arn.region)))
     if problems:
         raise InvalidRequest(*problems)
 
@@ -282,4 +281,9 @@ def _unsupported(argument: str, why: str) -> UnsupportedRequest:
 
 
 def _invalid(argument: str, expected: str, got: str) -> InvalidRequest:
-    return InvalidRequest(Problem(argument, expected, repr(got)))
+    return InvalidRequest(Problem(argument, expected, _shown(got)))
+
+
+def _shown(text: str) -> str:
+    """`text`, unless it is long enough to be a secret that was put in the wrong place."""
+    return repr(text) if len(text) <= 24 else describe(text)

@@ -98,9 +98,9 @@ def _read(terminal: object) -> bytes:
 @pytest.mark.parametrize("moment", ["Starting", "Uploading", "Downloading", "HTML form"])
 def test_ctrl_c_at_any_moment_leaves_nothing(moment: str, tmp_path: Path) -> None:
     assert FAULTS["Ctrl-C"].attempts == 0
-    command = [*SCRIPT, "demo", "--objects", "3000", "--size", "1KiB", "--keep"]
+    command = [*SCRIPT, "demo", "--objects", "600", "--size", "1KiB", "--keep"]
     if moment == "HTML form":
-        command[command.index("3000")] = "3"
+        command[command.index("600")] = "3"
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import pickle
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from anyio import fail_after
 
 from asyncpresign import (
     Credentials,
@@ -27,8 +30,11 @@ from asyncpresign import (
     URLExpired,
 )
 from asyncpresign.http.transport import Request
+from asyncpresign.transfer.items import Item
+from asyncpresign.transfer.plan import Sizes
 
 from .fake_transport import NOW, FakeTransport, Say, World, error, make_signer
+from .memory_s3 import MemoryS3
 
 URL = "http://s3.test/bucket/key"
 SLOW = error(503, "SlowDown")
@@ -115,6 +121,47 @@ async def test_an_open_body_takes_no_slot() -> None:
         assert (await moving.download(URL)).data == b"fine"
         for body in (first, second):
             assert [chunk async for chunk in body.chunks()] == [b"fine"]
+
+
+LARGE = bytes(11 << 20)
+
+
+async def stream_of(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), 1 << 20):
+        await asyncio.sleep(0)
+        yield data[start : start + (1 << 20)]
+
+
+class Bucket(MemoryS3):
+    """Ranges too, of one large object."""
+
+    def _get(self, request: Request, query: dict[str, str], body: bytes) -> Say:
+        first, _, last = request.headers.get("Range", f"bytes=0-{len(LARGE) - 1}").removeprefix("bytes=").partition("-")
+        told = {"etag": '"large"', "content-range": f"bytes {first}-{last}/{len(LARGE)}"}
+        return Say(206 if "Range" in request.headers else 200, LARGE[int(first) : int(last) + 1], told)
+
+
+@pytest.mark.parametrize("limits", [Limits(concurrency=1, memory=1), Limits(concurrency=3, per_host=1, memory=6 << 20)])
+async def test_items_of_many_parts_never_wait_for_each_other_for_ever(limits: Limits, tmp_path: Path) -> None:
+    """Each needs slots for its probe, its parts and its bookkeeping, and memory for what can be read once."""
+    large = Sizes(5 << 20, 5 << 20)
+    bucket, place = Bucket(), S3Object("bucket", "key")
+    transport = FakeTransport(otherwise=bucket, keep=False)
+    items: list[Item] = [Upload(LARGE, place), Upload(stream_of(LARGE), place, size=len(LARGE)), Upload(b"x", place)]
+    items += [
+        Download(place, tmp_path / "a"),
+        Download(place, tmp_path / "b", size=len(LARGE)),
+        Download(place, tmp_path / "c"),
+    ]
+    options: dict[str, Any] = {"part_size": large.part_size, "multipart_threshold": large.multipart_threshold}
+    async with transfer(transport, signer=make_signer(), limits=limits, **options) as moving:
+        with fail_after(60):
+            report = await moving.run(items)
+            more = await asyncio.gather(*(moving.upload(stream_of(LARGE), place, size=len(LARGE)) for _ in range(3)))
+    assert (report.failures, report.done, len(more)) == ([], len(items), 3)
+    assert bucket.uploads == {}
+    assert transport.most_open <= 2 * limits.concurrency
+    assert moving._exchange.memory.left == limits.memory
 
 
 # --- slow down --------------------------------------------------------------------------------------------------------

@@ -62,6 +62,45 @@ def test_a_peer_that_could_be_newer_fails_the_bench(tmp_path: Path) -> None:
         own("fast-s3-url", tmp_path, upgrade=False)
 
 
+def test_a_journal_costs_little_memory_and_skips_what_is_done() -> None:
+    ended = bench("journal", "--items", "5000")
+    assert ended.returncode == 0, ended.stderr
+    figures = json.loads(ended.stdout)
+    assert figures["done"] == figures["skipped_again"] == figures["items"] == 5000
+    assert figures["peak_memory_bytes"] < 200_000_000
+    assert 40 < figures["journal_bytes_per_item"] < 100
+
+
+ZERO = ("lost", "torn", "left_over", "moved_twice", "failed")
+
+
+@pytest.mark.timeout(300)
+def test_a_job_that_is_killed_at_twenty_moments_loses_nothing_and_does_nothing_twice() -> None:
+    """The server in the relay's own process: what is looked at is the journal."""
+    command = ("soak", "--server", "none", "--only", "down", "--objects", "5000", "--kills", "20", "--concurrency", "16")
+    ended = bench(*command, "--faults", "0", seconds=290)
+    assert ended.returncode == 0, ended.stderr
+    figures = json.loads(ended.stdout)
+    assert (figures["objects"], figures["killed"]) == (5000, 20), ended.stderr
+    assert {name: figures[name] for name in ZERO} == dict.fromkeys(ZERO, 0), (ended.stderr, ended.stdout)
+    down = figures["down"]
+    assert down["last_run"]["done"] + down["last_run"]["skipped"] == 5000
+    assert down["last_run"]["skipped"] == down["kills"][-1]["done_by_then"] > 500
+
+
+@pytest.mark.timeout(300)
+def test_a_soak_on_a_real_server() -> None:
+    ended = bench("soak", "--objects", "5000", seconds=290)
+    assert ended.returncode == 0, ended.stderr
+    figures = json.loads(ended.stdout)
+    assert (figures["server"], figures["objects"], figures["killed"]) == ("juicefs", 5000, 3), ended.stderr
+    assert {name: figures[name] for name in ZERO} == dict.fromkeys(ZERO, 0), (ended.stderr, ended.stdout)
+    assert sum(figures["injected_faults"].values()) > 50
+    for direction in ("up", "down"):
+        memory = figures[direction]["memory_bytes"]
+        assert memory["most"] < 150_000_000
+
+
 def test_an_unknown_benchmark_is_named_among_those_there_are() -> None:
     ended = bench("nothing")
     assert ended.returncode == 2

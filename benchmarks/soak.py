@@ -55,7 +55,8 @@ class Soak:
     folder: Path
     relay: Relay
     credentials: Credentials
-    moments: list[tuple[int, str]]
+    kills_left: int
+    chance: random.Random
     found: Found = field(default_factory=Found)
     memory: list[int] = field(default_factory=list)
     kills: list[dict[str, Any]] = field(default_factory=list)
@@ -72,14 +73,14 @@ class Soak:
         started = time.perf_counter()
         self.relay.done = set()
         names = await asyncio.to_thread(self._names)
-        for commit, how in [*self.moments, (0, "")]:
+        report = None
+        while report is None:
+            commit, how = self._moment()
             report = await asyncio.to_thread(self._process, commit, how)
             self.relay.done = {names[row] for row in await asyncio.to_thread(self._done)}
             await asyncio.to_thread(self._look, report is not None)
-            if report is not None:
-                break
-            self.kills.append({"commit": commit, "how": how, "done_by_then": len(self.relay.done)})
-        assert report is not None
+            if report is None:
+                self.kills.append({"commit": commit, "how": how, "done_by_then": len(self.relay.done)})
         seconds = time.perf_counter() - started
         return {
             "kills": self.kills,
@@ -89,19 +90,30 @@ class Soak:
             "objects_per_second": round(self.options.objects / seconds, 1),
         }
 
+    def _moment(self) -> tuple[int, str]:
+        """When the next process dies: by chance, spread over what is left, and never behind its end.
+
+        Twice as many tasks as requests write two calls an item, so a commit ends `concurrency` items at the most.
+        """
+        if self.kills_left == 0:
+            return 0, ""
+        commits = (self.options.objects - len(self.relay.done)) // self.options.concurrency
+        chosen = self.chance.randint(1, max(1, 2 * commits // (self.kills_left + 1))), self.chance.choice(HOW)
+        self.kills_left -= 1
+        return chosen
+
     def _process(self, commit: int, how: str) -> dict[str, Any] | None:
         """One process from its start to its end; its report, or None if it was killed."""
         o = self.options
         words = [self.direction, BUCKET, o.objects, self.root, self.journal, self.relay.url, o.concurrency, commit, how]
-        keys = {
+        environment = {
+            **os.environ,
             "AWS_ACCESS_KEY_ID": self.credentials.access_key_id,
             "AWS_SECRET_ACCESS_KEY": self.credentials.secret_access_key,
         }
         command = [sys.executable, "-W", "error", "-m", "benchmarks._job", *map(str, words)]
         report = None
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, env={**os.environ, **{f"AWS_{name}": value for name, value in keys.items()}}
-        ) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
             try:
                 assert process.stdout is not None
                 for line in process.stdout:
@@ -155,11 +167,6 @@ class Soak:
         self.found.lost |= (wanted if ended else self.relay.done) - seen
 
 
-def moments(seed: int, direction: str, kills: int, commits: int) -> list[tuple[int, str]]:
-    chance = random.Random(f"{seed} {direction}")
-    return [(chance.randint(1, commits), chance.choice(HOW)) for _ in range(kills)]
-
-
 @asynccontextmanager
 async def relayed(options: argparse.Namespace) -> AsyncIterator[tuple[Relay, Credentials]]:
     async with AsyncExitStack() as stack:
@@ -184,8 +191,8 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
             for direction in directions:
                 kills = options.kills if len(directions) == 1 else options.kills // 3 * (1 if direction == "up" else 2)
                 kills += options.kills % 3 if direction == "down" and len(directions) == 2 else 0
-                chosen = moments(options.seed, direction, kills, options.commits)
-                job = Soak(direction, options, Path(folder), relay, credentials, chosen, found)
+                chance = random.Random(f"{options.seed} {direction}")
+                job = Soak(direction, options, Path(folder), relay, credentials, kills, chance, found)
                 figures[direction] = await job.run()
                 twice += relay.twice
                 relay.twice.clear()
@@ -209,7 +216,6 @@ def main(arguments: list[str]) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks soak", description=__doc__)
     parser.add_argument("--objects", type=int, default=200_000)
     parser.add_argument("--kills", type=int, default=3)
-    parser.add_argument("--commits", type=int, help="a run dies at its n-th commit, n being at most this")
     parser.add_argument("--faults", type=float, default=0.01, help="the share of requests that is spoilt")
     parser.add_argument("--server", choices=("juicefs", "seaweedfs", "none"), default="juicefs")
     parser.add_argument("--only", choices=("up", "down"))
@@ -217,8 +223,5 @@ def main(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--folder", help="where the files go; the system's temporary folder else")
     options = parser.parse_args(arguments)
-    if options.commits is None:
-        # Twice as many tasks as requests write two calls an item: not even the last run ends before its moment.
-        options.commits = max(1, options.objects // (options.concurrency * max(1, options.kills)))
     print(f"seed {options.seed}", file=sys.stderr)
     return asyncio.run(measure(options))

@@ -102,7 +102,7 @@ class _PathSink:
         self._small = b""
 
     async def restart(self) -> None:
-        self.discard()
+        self._drop()
 
     async def write(self, data: bytes, at: int) -> None:
         if self._file is None and not self._small and at == 0 and len(data) <= SMALL:
@@ -129,6 +129,11 @@ class _PathSink:
         return None
 
     def discard(self) -> None:
+        # What an earlier process left goes, even if nothing came in its place.
+        self._exists = self._exists or self._durable
+        self._drop()
+
+    def _drop(self) -> None:
         # What cannot be closed or unlinked any more is gone already, with its file system.
         self._small = b""
         with suppress(OSError):

@@ -15,7 +15,7 @@ from asyncpresign import UnsupportedRequest
 from asyncpresign._s3.endpoints import EndpointOptions, resolve
 from asyncpresign._s3.forms import FIELDS
 from asyncpresign._sigv4.comparison import CAUSES
-from asyncpresign.inspection.explanation import CODES
+from asyncpresign.inspection.explanation import CODES, WORDINGS
 from asyncpresign.transfer import decide
 from tests.botocore_differences import DIFFERENCES
 from tests.endpoint_differences import DIFFERENCES as ENDPOINT_DIFFERENCES
@@ -119,6 +119,7 @@ def form_differences() -> str:
 
 def causes() -> str:
     rows = [(f"the {part}", cause) for part, cause in CAUSES.items()] + [(f"`{code}`", cause) for code, cause in CODES.items()]
+    rows += [(f'"{words}" in its message', cause) for words, cause in WORDINGS.items()]
     return table(("what differs, or S3's code", "usual cause"), rows)
 
 

@@ -99,6 +99,8 @@ REFUSED: list[tuple[str, dict[str, Any], list[str]]] = [
      ["conditions[0]"]),
     ("one of a list", {"fields": {"Content-Type": "image/png,text/x"},
      "conditions": [["starts-with", "$Content-Type", "image/"]]}, ["conditions[0]"]),
+    ("file's name in the middle", {"key": "a/${filename}.jpg"}, ["key"]),
+    ("file's name twice", {"key": "${filename}${filename}"}, ["key"]),
     ("other bucket", {"conditions": [{"bucket": "other"}]}, ["conditions[0]"]),
     ("other key", {"conditions": [["eq", "$key", "other"]]}, ["conditions[0]"]),
     ("other folder", {"conditions": [["starts-with", "$key", "folder/"]]}, ["conditions[0]"]),

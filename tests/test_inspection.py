@@ -286,6 +286,14 @@ def test_a_wrong_argument_is_named(argument: str, changes: dict[str, Any]) -> No
     assert [problem.argument for problem in caught.value.problems] == [argument]
 
 
+@pytest.mark.parametrize("text", ["\ud800", "x\udcff", "\x00", "é", "a\nb"])
+def test_bytes_that_nobody_signed_do_not_hold(text: str) -> None:
+    assert failed(verified(headers={"x-amz-meta-a": text})) == ["signature"]
+    assert failed(verified(headers={**PUT.headers, text: text})) == []
+    assert failed(verified(method=text)) == ["signature"]
+    assert failed(checked(changed({"x-amz-meta-name": text}), bucket=text, filename=text)) == ["eq $bucket"]
+
+
 def test_a_finders_own_error_is_its_own() -> None:
     def find(_: str) -> Credentials | None:
         raise LookupError("theirs")
@@ -427,6 +435,7 @@ def recoded(document: Any) -> str:
         ({"policy": recoded({"expiration": "2026-03-01T13:00:00Z", "conditions": [["in", "$a", "b"]]})}, "fields['policy']"),
         ({"x-amz-date": "now"}, "fields['x-amz-date']"),
         ({"x-amz-credential": "AKID"}, "fields['x-amz-credential']"),
+        ({"x-amz-credential": "AKID/20260301/\ud800/s3/aws4_request"}, "fields['x-amz-credential']"),
     ],
 )
 def test_what_is_no_signed_form_is_invalid(changes: dict[str, str | None], argument: str) -> None:
@@ -553,6 +562,14 @@ def test_other_codes_have_their_causes(code: str, cause: str) -> None:
     assert cause in explain_url(GET.url, error_xml=error(code, Region="us-west-2")).causes[0]
 
 
+@pytest.mark.parametrize(
+    ("message", "cause"), [("Request has expired", "after its end"), ("Request is not yet valid", "clock")]
+)
+def test_what_a_message_says_has_its_cause(message: str, cause: str) -> None:
+    document = f"<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>"
+    assert cause in explain_url(GET.url, error_xml=document).causes[0]
+
+
 def test_the_clock_is_looked_at() -> None:
     past = explain_url(GET.url)
     assert past.causes == (f"the URL ended at {GET.expires_at.isoformat()}",)
@@ -587,6 +604,7 @@ def test_the_example_of_the_page_prints_what_the_page_says(capsys: pytest.Captur
 # --- anything at all --------------------------------------------------------------------------------------------------
 
 letters = st.text(max_size=20)
+broken = st.text(st.characters(), max_size=20)  # lone surrogates too
 queries = st.lists(
     st.tuples(
         st.one_of(st.sampled_from(["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders",
@@ -607,11 +625,11 @@ urls = st.one_of(
 spots = st.tuples(st.integers(0, len(PUT.url) - 1), st.one_of(letters, st.characters()))
 
 
-def answered(url: str) -> None:
+def answered(url: str, header: str = "b") -> None:
     """Read and answered, or `InvalidRequest`; any other exception fails the test by itself."""
     for call in (
         lambda: inspect_url(url).operation,
-        lambda: verify_url(url, CREDENTIALS, method="GET", headers={"x-amz-meta-a": "b"}, at=NOW),
+        lambda: verify_url(url, CREDENTIALS, method="GET", headers={"x-amz-meta-a": header}, at=NOW),
         lambda: str(explain_url(url, credentials=CREDENTIALS, error_xml=seen())),
     ):
         with suppress(InvalidRequest):
@@ -619,10 +637,10 @@ def answered(url: str) -> None:
 
 
 @settings(max_examples=5 * settings().max_examples)
-@given(urls)
-@example("https://h/?" + "&".join(f"{name}=%00" for name in ("X-Amz-Signature", "X-Amz-Date")))
-def test_any_url_is_answered(url: str) -> None:
-    answered(url)
+@given(urls, broken)
+@example("https://h/?" + "&".join(f"{name}=%00" for name in ("X-Amz-Signature", "X-Amz-Date")), "b")
+def test_any_url_is_answered(url: str, header: str) -> None:
+    answered(url, header)
 
 
 @settings(max_examples=5 * settings().max_examples)

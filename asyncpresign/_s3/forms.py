@@ -119,7 +119,12 @@ def _form_key_problems(key: object) -> list[Problem]:
     if problems := key_problems(key, "key"):
         return problems
     # A line break would end the field; S3 could not be told such a key by a form.
-    return [Problem("key", *bad)] if (bad := text_problem(key)) else []
+    if bad := text_problem(key):
+        return [Problem("key", *bad)]
+    if FILENAME in key.removesuffix(FILENAME):
+        expected = f"{FILENAME} at the end only: S3 puts the file's name in before it compares, and an exact key differs then"
+        return [Problem("key", expected, describe(key))]
+    return []
 
 
 def _field_problems(name: object, value: object) -> list[Problem]:

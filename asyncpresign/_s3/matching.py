@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from functools import cache
 from typing import NamedTuple
 
 from ._operations_table import TABLE
@@ -37,35 +38,62 @@ def locate(host: str, path: str) -> Place:
     return Place(bucket or None, key or None)
 
 
+class _Shape(NamedTuple):
+    """What the requests of an operation have, and may have; headers in small letters."""
+
+    name: str
+    has_bucket: bool
+    has_key: bool
+    static_query: dict[str, str]
+    needed_query: frozenset[str]
+    known_query: frozenset[str]
+    needed_headers: frozenset[str]
+    known_headers: frozenset[str]
+    beginnings: tuple[str, ...]
+
+
+@cache
+def _shapes() -> tuple[_Shape, ...]:
+    """Of every operation whose path is a bucket's or an object's."""
+    return tuple(_shape(operation) for operation in map(lookup, TABLE) if operation.fixed_key is None)
+
+
+def _shape(operation: Operation) -> _Shape:
+    def wires(place: str, *, required: bool = False) -> frozenset[str]:
+        rows = (row for row in operation.parameters.values() if row.place == place and (row.required or not required))
+        return frozenset(row.wire.lower() if place.startswith("header") else row.wire for row in rows)
+
+    return _Shape(
+        name=operation.name,
+        has_bucket="Bucket" in wires("path"),
+        has_key="Key" in wires("path"),
+        static_query=dict(operation.static_query),
+        needed_query=wires("query", required=True),
+        known_query=wires("query") | dict(operation.static_query).keys(),
+        needed_headers=wires("header", required=True),
+        known_headers=wires("header") | {"host"},
+        beginnings=tuple(wires("header-map")),
+    )
+
+
 def matching_operations(place: Place, query: Mapping[str, str], headers: Collection[str]) -> tuple[str, ...]:
     """Names of the operations that a request could be, whatever its method; `headers` are names in small letters."""
-    named = query.get("x-id")
-    candidates = [lookup(named)] if named in TABLE else [lookup(name) for name in TABLE]
-    fitting = [operation for operation in candidates if _fits(operation, place, query, headers)]
+    fitting = [shape for shape in _shapes() if _fits(shape, place, query, headers)]
     # The headers that an operation knows tell more, unless the caller added some that none knows.
-    telling = [operation for operation in fitting if all(_knows(operation, name) for name in headers if name != "host")]
-    return tuple(operation.name for operation in telling or fitting)
+    telling = [shape for shape in fitting if all(_knows(shape, name) for name in headers)] or fitting
+    named = [shape for shape in telling if shape.name == query.get("x-id")]
+    return tuple(shape.name for shape in named or telling)
 
 
-def _fits(operation: Operation, place: Place, query: Mapping[str, str], headers: Collection[str]) -> bool:
-    rows = operation.parameters.values()
-    paths = {row.wire for row in rows if row.place == "path"}
-    needed = {row.wire for row in rows if row.place == "query" and row.required}
-    known = {row.wire for row in rows if row.place == "query"} | {name for name, _ in operation.static_query}
+def _fits(shape: _Shape, place: Place, query: Mapping[str, str], headers: Collection[str]) -> bool:
     return (
-        ("Bucket" in paths) == (place.bucket is not None)
-        and ("Key" in paths) == (place.key is not None)
-        and operation.fixed_key is None
-        and all(query.get(name) == value for name, value in operation.static_query)
-        and needed <= query.keys()
-        and all(name in known or name.lower().startswith(_OF_ANY) for name in query)
-        and all(row.wire.lower() in headers for row in rows if row.place == "header" and row.required)
+        (shape.has_bucket, shape.has_key) == (place.bucket is not None, place.key is not None)
+        and shape.needed_query <= query.keys()
+        and shape.needed_headers <= set(headers)
+        and shape.static_query.items() <= query.items()
+        and all(name in shape.known_query or name.lower().startswith(_OF_ANY) for name in query)
     )
 
 
-def _knows(operation: Operation, header: str) -> bool:
-    return any(
-        row.wire.lower() == header or (row.place == "header-map" and header.startswith(row.wire.lower()))
-        for row in operation.parameters.values()
-        if row.place.startswith("header")
-    )
+def _knows(shape: _Shape, header: str) -> bool:
+    return header in shape.known_headers or header.startswith(shape.beginnings)

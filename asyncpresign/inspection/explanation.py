@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from .._s3.documents import MismatchDocument, parse_mismatch
+from .._s3.documents import ErrorDocument, MismatchDocument, parse_mismatch
 from .._s3.matching import locate, matching_operations
 from .._s3.operations import lookup
 from .._sigv4.comparison import (
@@ -43,6 +43,12 @@ CODES = {
     "InvalidAccessKeyId": "the server does not know this access key id: deleted, or another account's",
     "InvalidToken": "the session token is damaged, or belongs to other credentials",
     "ExpiredToken": "the temporary credentials ended, and the URL with them",
+}
+
+# What its message says -> the same, where the code is only AccessDenied.
+WORDINGS = {
+    "has expired": "the URL was used after its end",
+    "not yet valid": "the URL is dated ahead: the clock of the machine that signed is wrong",
 }
 
 
@@ -134,10 +140,7 @@ def _causes(
     asked: bool,
 ) -> Iterator[str]:
     now = datetime.now(UTC)
-    code = answer.error.code if answer else ""
-    if code in CODES:
-        region = answer.error.region if answer else ""
-        yield CODES[code] + (f" ({region})" if region else "")
+    yield from _said(answer.error) if answer else ()
     if asked and found is None:
         yield "the credentials given here are not those of this access key id"
     if matches is False:
@@ -150,6 +153,12 @@ def _causes(
         yield f"the URL ended at {end_of(signed).isoformat()}"
     if signed.signed_at > now + TOLERANCE:
         yield f"the URL is dated ahead, {signed.signed_at.isoformat()}: the clock that signed, or this one, is wrong"
+
+
+def _said(error: ErrorDocument) -> Iterator[str]:
+    if error.code in CODES:
+        yield CODES[error.code] + (f" ({error.region})" if error.region else "")
+    yield from (cause for words, cause in WORDINGS.items() if words in error.message)
 
 
 def _read_error(document: object) -> MismatchDocument | None:

@@ -81,7 +81,8 @@ def verify_url(
     for what is no presigned URL.
     """
     moment = _moment(at, tolerance, [] if isinstance(method, str) else [Problem("method", "a str", describe(method))])
-    sent = {name.lower(): value for name, value in _texts("headers", headers or {}).items()}
+    # Servers hand on bytes that are no UTF-8 as surrogates, which nobody signed.
+    sent = {name.lower(): _encodable(value) for name, value in _texts("headers", headers or {}).items()}
     signed = read(url)
     sent["host"] = normal_host(signed.scheme, sent.get("host", signed.host))
     found = find(credentials, signed.access_key_id)
@@ -97,7 +98,9 @@ def verify_url(
         _check("unsigned headers", not unsigned, f"x-amz- headers that are not signed: {', '.join(unsigned)}"),
         _token_check(found, signed.session_token),
         _signature_check(
-            found, signed.signature, lambda secret: signed.expected_signature(signed.canonical_request(method, sent), secret)
+            found,
+            signed.signature,
+            lambda secret: signed.expected_signature(signed.canonical_request(_encodable(method), sent), secret),
         ),
     )
     return _verification(checks, end_of(signed), found)
@@ -220,6 +223,10 @@ def _texts(argument: str, given: object) -> Mapping[str, str]:
     if isinstance(given, Mapping) and all(isinstance(part, str) for pair in given.items() for part in pair):
         return given
     raise InvalidRequest(Problem(argument, "a mapping of names to texts", describe(given)))
+
+
+def _encodable(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 _PROOF = ("policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature")

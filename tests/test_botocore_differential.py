@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from asyncpresign import PresignedURLs, S3Object
 from asyncpresign._s3._operations_table import NAMES
-from asyncpresign._s3.operations import Parameter, lookup
+from asyncpresign._s3.operations import Parameter, Trait, lookup
 
 from .botocore_cases import (
     buckets,
@@ -100,6 +100,12 @@ def test_a_body_is_required_where_the_model_requires_a_member_of_it(operation: s
     inside = [name for name, member in shape.members.items() if "location" not in member.serialization]
     required = any(name in shape.required_members for name in inside)
     assert lookup(operation).body == ("required" if required else "optional" if inside else "none")
+
+
+@pytest.mark.parametrize("operation", NAMES)
+def test_a_digest_is_demanded_where_the_model_demands_one(operation: str) -> None:
+    model = session().get_service_model("s3").operation_model(lookup(operation).name)
+    assert (Trait.CHECKSUM in lookup(operation).traits) == bool(model.http_checksum.get("requestChecksumRequired"))
 
 
 def test_the_table_is_all_that_botocore_has() -> None:

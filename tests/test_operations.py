@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import pytest
 
+import asyncpresign
 from asyncpresign import InvalidRequest
 from asyncpresign._s3 import _operations_table
 from asyncpresign._s3._operations_table import NAMES, TABLE, OperationName
@@ -21,6 +22,7 @@ from asyncpresign._s3.operations import Body, bind, bucket_problems, key_problem
 from .stdlib_only import cases, check_key_problems
 
 OBJECT = {"Bucket": "bucket", "Key": "key"}
+ROOT = Path(asyncpresign.__file__).parents[1]
 GENERATOR = Path(__file__).parents[1] / "scripts" / "generate_operations.py"
 
 
@@ -96,6 +98,18 @@ def test_both_spellings_are_one_operation(snake: str, camel: str) -> None:
 def test_method_and_body(name: str, method: str, body: Body) -> None:
     operation = lookup(name)
     assert (operation.method, operation.body) == (method, body)
+
+
+def test_the_table_is_loaded_when_something_is_signed_and_read_row_by_row() -> None:
+    script = """
+import sys, asyncpresign
+assert "asyncpresign._s3._operations_table" not in sys.modules
+from asyncpresign._s3 import operations
+operations.bind("get_object", {"Bucket": "bucket", "Key": "key"})
+print(operations._read.cache_info().currsize)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "1\n"
 
 
 # --- where parameters go ----------------------------------------------------------------------------------------------

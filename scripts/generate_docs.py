@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from asyncpresign import UnsupportedRequest
+from asyncpresign._s3._operations_table import NAMES
 from asyncpresign._s3.endpoints import EndpointOptions, resolve
 from asyncpresign._s3.forms import FIELDS
+from asyncpresign._s3.hoisting import HONOURED
+from asyncpresign._s3.operations import Trait, lookup
 from asyncpresign._sigv4.comparison import CAUSES
 from asyncpresign.inspection.explanation import CODES, WORDINGS
 from asyncpresign.transfer import decide
@@ -63,6 +66,25 @@ def differences() -> str:
     does = {None: "signs it otherwise"}
     rows = [(row.name, row.reason, does.get(row.refusal) or f"`{row.refusal.__name__}`") for row in DIFFERENCES]
     return table(("what", "why", "asyncpresign"), rows)
+
+
+def operations() -> str:
+    every = [(snake, lookup(name)) for snake, name in NAMES.items()]
+    rows = [
+        (
+            f"`{snake}`",
+            one.method,
+            ", ".join(f"`{it.name}`" for it in one.parameters.values() if it.required and it.place != "body"),
+            one.body,
+            "yes" if Trait.CHECKSUM in one.traits else "",
+        )
+        for snake, one in every
+    ]
+    return table(("operation", "method", "requires", "body", "digest of the body"), rows)
+
+
+def hoisted() -> str:
+    return table(("header",), [(f"`{name}`",) for name in HONOURED])
 
 
 def endpoint_differences() -> str:
@@ -132,6 +154,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "faults": faults,
     "form-differences": form_differences,
     "form-fields": form_fields,
+    "hoisted": hoisted,
+    "operations": operations,
     "wordings": wordings,
 }
 

@@ -5,9 +5,11 @@ What a server cannot is a row of `LIMITS`, which is asserted too, so that it goe
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ LIMITS = {
     ("juicefs", "folders"): "DeleteObjects leaves a key's folder behind, which is listed as an object",
 }
 
+DOCS = Path(__file__).parent.parent / "docs"
 # Whatever keys are made of that XML, URLs and listings trip over.
 KEYS = ["a b+c/%2F&<1>.txt", "a b+c/ü/\u2028.txt", "plain"]
 PART = 5 << 20  # the least that S3 takes, but for the last
@@ -126,6 +129,16 @@ async def pages(
             return
         assert page.next_token
         more = {token: page.next_token}
+
+
+async def test_the_example_of_the_docs(life: Life) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (DOCS / "operations.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(example, names := {})
+    for key in ("a", "b & c"):
+        await life.do("put_object", b"x", Key=key)
+    presigner = Presigner(life.s3.credentials, region=life.s3.region, endpoint_url=life.s3.endpoint_url)
+    assert await names["clear"](life.transfer, presigner, life.bucket) == ()
+    assert await life.keys() == []
 
 
 async def test_tags_come_and_go(life: Life) -> None:

@@ -1,4 +1,4 @@
-"""Every Python block of the README runs as it stands, as a new user's script, against a real server."""
+"""Every Python block of the README and of docs/bulk.md runs as it stands, as a new user's script, against a real server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from asyncpresign.testing import LocalS3
 
 pytestmark = pytest.mark.integration
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/bulk.md"))
 BLOCKS = dict(re.findall(r"^<!-- test: (\w+) -->\n```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE))
 BUCKET = "my-bucket"
 
@@ -108,6 +109,10 @@ PROMISES: dict[str, Callable[[str], bool]] = {
     "html": html,
     "source": lambda text: "+00:00 {}" in text,
     "stream": stream,
+    "bulk": lambda text: (
+        text.splitlines()
+        == ["100 downloaded, 0 done before, 0 failed, 100 told of", "0 downloaded, 100 done before, 0 failed, 200 told of"]
+    ),
     "local_s3": lambda text: text == "b'hello'\n",
 }
 WITH_ARGUMENTS = {"download", "upload"}

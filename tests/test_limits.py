@@ -31,7 +31,6 @@ from asyncpresign import (
 )
 from asyncpresign.http.transport import Request
 from asyncpresign.transfer.items import Item
-from asyncpresign.transfer.plan import Sizes
 
 from .fake_transport import NOW, FakeTransport, Say, World, error, make_signer
 from .memory_s3 import MemoryS3
@@ -144,7 +143,6 @@ class Bucket(MemoryS3):
 @pytest.mark.parametrize("limits", [Limits(concurrency=1, memory=1), Limits(concurrency=3, per_host=1, memory=6 << 20)])
 async def test_items_of_many_parts_never_wait_for_each_other_for_ever(limits: Limits, tmp_path: Path) -> None:
     """Each needs slots for its probe, its parts and its bookkeeping, and memory for what can be read once."""
-    large = Sizes(5 << 20, 5 << 20)
     bucket, place = Bucket(), S3Object("bucket", "key")
     transport = FakeTransport(otherwise=bucket, keep=False)
     items: list[Item] = [Upload(LARGE, place), Upload(stream_of(LARGE), place, size=len(LARGE)), Upload(b"x", place)]
@@ -153,7 +151,7 @@ async def test_items_of_many_parts_never_wait_for_each_other_for_ever(limits: Li
         Download(place, tmp_path / "b", size=len(LARGE)),
         Download(place, tmp_path / "c"),
     ]
-    options: dict[str, Any] = {"part_size": large.part_size, "multipart_threshold": large.multipart_threshold}
+    options: dict[str, Any] = {"part_size": 5 << 20, "multipart_threshold": 5 << 20}
     async with transfer(transport, signer=make_signer(), limits=limits, **options) as moving:
         with fail_after(60):
             report = await moving.run(items)

@@ -28,8 +28,8 @@ CONNECT = 30.0
 STALL = 60.0
 SLOWEST = 256.0
 
-# Bytes of a body that the server must take within the time of a stall.
-PIECE = 256 * 1024
+# Bytes of a body that the server must take within the time of a stall: few enough for 64 uploads on a thin line.
+PIECE = 64 * 1024
 
 # Bytes aiohttp buffers before it stops reading from the socket; its own default halves the rate of large bodies.
 READ_BUFFER = 1 << 20
@@ -92,9 +92,10 @@ class _Payload(aiohttp.Payload):
 
 async def _write(writer: AbstractStreamWriter, chunk: bytes, stall: float) -> None:
     """aiohttp's timeouts begin when the body is sent, so a server that stops reading would be waited for for ever."""
-    view = memoryview(chunk)
-    for start in range(0, len(view), PIECE):
-        async with asyncio.timeout(stall):
+    view, now = memoryview(chunk), asyncio.get_running_loop().time
+    async with asyncio.timeout(None) as limit:
+        for start in range(0, len(view), PIECE):
+            limit.reschedule(now() + stall)
             await writer.write(view[start : start + PIECE])
 
 

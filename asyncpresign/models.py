@@ -225,6 +225,27 @@ class PresignedRequest:
         return shlex.join([*words, self.url])
 
 
+# `__init__` of a frozen class takes twice as long, which is a tenth of what signing takes.
+_new = object.__new__
+_set_method, _set_url, _set_headers, _set_expires_at, _set_operation, _set_body = (
+    getattr(PresignedRequest, name).__set__ for name in ("method", "url", "headers", "expires_at", "operation", "body")
+)
+
+
+def presigned_request(
+    method: str, url: str, headers: Mapping[str, str], expires_at: datetime, operation: str, body: BodyKind
+) -> PresignedRequest:
+    """What `PresignedRequest` makes of the same, for whoever makes many."""
+    made = _new(PresignedRequest)
+    _set_method(made, method)
+    _set_url(made, url)
+    _set_headers(made, headers)
+    _set_expires_at(made, expires_at)
+    _set_operation(made, operation)
+    _set_body(made, body)
+    return made
+
+
 class PresignedURLs(list[str]):
     """URLs in the order of the keys, all for `method` and all good until `expires_at` (aware UTC)."""
 

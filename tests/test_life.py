@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncpresign import Credentials, CredentialsError, Presigner
+from asyncpresign import Credentials, CredentialsError, InvalidRequest, Presigner
 from asyncpresign.signers.life import Kept, Lives
 
 from . import reference
 
 NOW = datetime(2026, 3, 1, 12, 30, 45, 600_000, tzinfo=UTC)
+OBJECT = {"Bucket": "bucket", "Key": "key"}
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 
 
@@ -106,6 +107,15 @@ def test_a_presigner_can_be_pickled_after_it_has_signed() -> None:
     assert again.presign(*asked, **at) == presigner.presign(*asked, **at)
 
 
+def test_the_systems_clock_is_followed_from_second_to_second() -> None:
+    presigner, seen = Presigner(Credentials("AKID", "secret"), region="eu-central-1"), set[str]()
+    while len(seen) < 2:
+        before = datetime.now(UTC)
+        stamp = presigner.presign("get_object", OBJECT).url.partition("&X-Amz-Date=")[2][:16]
+        seen.add(stamp)
+        assert f"{before:%Y%m%dT%H%M%SZ}" <= stamp <= f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+
+
 # --- threads ----------------------------------------------------------------------------------------------------------
 
 moments = st.sampled_from(
@@ -175,3 +185,97 @@ def expected(url: str, number: int, key: str, life: int, params: dict[str, str])
         timestamp=timestamp,
         expires_in=life,
     )
+
+
+# --- what is remembered of calls --------------------------------------------------------------------------------------
+
+PART = {"Bucket": "bucket", "Key": "key", "UploadId": "id", "PartNumber": 1}
+
+
+def frozen() -> Presigner:
+    return Presigner(Credentials("AKID", "secret"), region="eu-central-1", clock=lambda: NOW)
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        {"PartNumber": True},
+        {"PartNumber": 1.0},
+        {"PartNumber": "1"},
+        {"Key": ""},
+        {"Key": None},
+        {"Key": "k" * 1025},
+        {"Key": "\ud800"},
+        {"Key": 5},
+        {"Bucket": "a/b"},
+        {"UploadId": ["id"]},
+        {"UploadId": {}},
+        {"Other": "x"},
+    ],
+    ids=str,
+)
+def test_what_was_signed_a_moment_ago_makes_nothing_valid(then: dict[str, Any]) -> None:
+    presigner = frozen()
+    presigner.presign("upload_part", PART)
+    with pytest.raises(InvalidRequest) as remembering:
+        presigner.presign("upload_part", {**PART, **then})
+    with pytest.raises(InvalidRequest) as fresh:
+        frozen().presign("upload_part", {**PART, **then})
+    assert remembering.value.problems == fresh.value.problems
+
+
+@pytest.mark.parametrize("life", [True, 0, -1, 1.5, 604_801, "3600", None, [3600]])
+def test_a_bad_life_is_refused_after_a_good_one(life: Any) -> None:
+    presigner = frozen()
+    presigner.presign("get_object", OBJECT, expires_in=1)
+    with pytest.raises(InvalidRequest, match="expires_in"):
+        presigner.presign("get_object", OBJECT, expires_in=life)
+
+
+@pytest.mark.parametrize("operation", ["get_objec", 5, None, ["get_object"]])
+def test_a_bad_operation_is_refused_after_a_good_one(operation: Any) -> None:
+    presigner = frozen()
+    presigner.presign("get_object", OBJECT)
+    with pytest.raises(InvalidRequest, match="operation"):
+        presigner.presign(operation, OBJECT)
+
+
+def test_the_callers_hold_on_an_answer_changes_no_other() -> None:
+    presigner, params = frozen(), {**OBJECT, "Metadata": {"a": "b"}, "ContentType": "text/plain"}
+    first = presigner.presign("put_object", {**OBJECT, "ContentType": "text/plain"})
+    assert isinstance(first.headers, dict)
+    first.headers["x-amz-acl"] = "public-read"
+    assert presigner.presign("put_object", {**OBJECT, "ContentType": "text/plain"}).headers == {"Content-Type": "text/plain"}
+    assert presigner.presign("put_object", params).headers == {"Content-Type": "text/plain", "x-amz-meta-a": "b"}
+    params["Metadata"]["a"] = "c"  # type: ignore[index]
+    assert presigner.presign("put_object", params).headers["x-amz-meta-a"] == "c"
+
+
+values = st.one_of(
+    st.sampled_from(["x", "1", "true", "a b", ""]), st.sampled_from([1, True, 1.0, 0, None, NOW, ["a"], {"a": "b"}, b"k"])
+)
+calls = st.tuples(
+    st.sampled_from(["get_object", "GetObject", "upload_part", "list_objects_v2", "put_object", "list_buckets"]),
+    st.dictionaries(
+        st.sampled_from(["Bucket", "Key", "UploadId", "PartNumber", "Prefix", "VersionId", "IfMatch", "Metadata", "MaxKeys"]),
+        values,
+        max_size=5,
+    ).map(lambda some: {"Bucket": "bucket", "Key": "key", **some}),
+    st.sampled_from([60, 60.0, timedelta(seconds=60), True, 61]),
+)
+
+
+def outcome(presigner: Presigner, call: Any) -> Any:
+    operation, params, life = call
+    try:
+        return presigner.presign(operation, params, expires_in=life)
+    except InvalidRequest as error:
+        return error.problems
+
+
+@settings(max_examples=3 * settings().max_examples)
+@given(st.lists(calls, min_size=1, max_size=8))
+def test_a_presigner_that_remembers_answers_as_a_new_one(some: list[Any]) -> None:
+    remembering = frozen()
+    for call in some + some:
+        assert outcome(remembering, call) == outcome(frozen(), call)

@@ -24,7 +24,8 @@ from asyncpresign import (
     S3Object,
     UnsupportedRequest,
 )
-from asyncpresign.signers.presigner import BATCH, utc_now
+from asyncpresign.signers.life import utc_now
+from asyncpresign.signers.presigner import BATCH
 
 NOW = datetime(2026, 3, 1, 12, 30, 45, 600_000, tzinfo=UTC)
 START = NOW.replace(microsecond=0)

@@ -12,6 +12,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ __all__ = [
     "are_plain_keys",
     "bind",
     "bucket_problems",
+    "is_plain_key",
     "key_problems",
     "lookup",
     "requires_checksum",
@@ -64,10 +66,12 @@ class Trait(StrEnum):
     """The bucket is in the path, whatever the addressing style."""
 
 
-class Parameter(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Parameter:
     """One row of the table: `place` is path, query, header, header-map or body.
 
-    A text that `takes` accepts travels as it is; any other value needs a closer look.
+    `column` is the same among path, query and headers. A text that `takes` accepts travels as it is; any other value needs
+    a closer look.
     """
 
     name: str
@@ -77,10 +81,12 @@ class Parameter(NamedTuple):
     kind: str
     implied: str | None
     minimum: int | None
+    column: int
     takes: Callable[[str], bool] | None
 
 
-class Operation(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Operation:
     """An operation as the table has it.
 
     `fixed_key` is what the path is beyond the bucket where no parameter says it. Of the parameters, `required` are those
@@ -163,7 +169,7 @@ def _parse(row: str) -> Parameter:
     implied = [text[1:] for text in more if text.startswith("=")]
     minimum = [int(text[2:]) for text in more if text.startswith(">=")]
     takes = None if kind != "string" or place == "body" else _TAKES.get((place, wire), str.isprintable)
-    ending = (implied[0] if implied else None, minimum[0] if minimum else None, takes)
+    ending = (implied[0] if implied else None, minimum[0] if minimum else None, _COLUMN[place], takes)
     return Parameter(name.rstrip("!"), name.endswith("!"), place, wire, kind, *ending)
 
 
@@ -174,24 +180,25 @@ def bind(name: str, params: Mapping[str, Any]) -> BoundRequest:
     with every problem: unknown, missing and mistyped parameters, keys that S3 cannot hold, values no header can hold.
     """
     operation = lookup(name)
-    if not isinstance(params, Mapping):
+    if type(params) is not dict and not isinstance(params, Mapping):
         raise InvalidRequest(Problem("params", "a mapping of parameter names to values", describe(params)))
-    problems = [] if _has_all_it_needs(operation, params) else [*_unknown(operation, params), *_missing(operation, params)]
+    problems: list[Problem] = []
     path: dict[str, str] = {}
-    query, headers = dict(operation.static_query), dict[str, str]()
-    places = {"path": path, "query": query, "header": headers, "header-map": headers}
+    query: dict[str, str] = dict(operation.static_query)
+    headers: dict[str, str] = {}
+    places, strange = (path, query, headers), False
     for given, value in _given(operation, params):
         parameter = operation.parameters.get(given)
-        if parameter is None or value is None or parameter.place == "body":
-            continue
-        if parameter.takes is not None and type(value) is str and parameter.takes(value):
-            places[parameter.place][parameter.wire] = value
-        else:
+        if parameter is None:
+            strange = True
+        elif parameter.takes is not None and type(value) is str and parameter.takes(value):
+            places[parameter.column][parameter.wire] = value
+        elif value is not None and parameter.place != "body":
             wire, wrong = _spell(operation, parameter, value, params)
-            places[parameter.place].update(wire)
+            places[parameter.column].update(wire)
             problems += wrong
-    if problems:
-        raise InvalidRequest(*problems)
+    if strange or problems or None in map(params.get, operation.required):
+        raise InvalidRequest(*_unknown(operation, params), *_missing(operation, params), *problems)
     return BoundRequest(
         operation.name,
         operation.method,
@@ -203,11 +210,6 @@ def bind(name: str, params: Mapping[str, Any]) -> BoundRequest:
         operation.traits,
         "".join([f"{params[name]}." for name in operation.host_labels]) if operation.host_labels else "",
     )
-
-
-def _has_all_it_needs(operation: Operation, params: Mapping[str, Any]) -> bool:
-    """And nothing else."""
-    return params.keys() <= operation.parameters.keys() and None not in map(params.get, operation.required)
 
 
 def _unknown(operation: Operation, params: Mapping[str, Any]) -> Iterator[Problem]:
@@ -266,28 +268,32 @@ def _can_be_bucket(text: str) -> bool:
     return "/" not in text and text.isprintable() and bool(text.strip("."))
 
 
-def _is_plain_key(text: str) -> bool:
-    """Whether no more than a glance tells that S3 can hold it: no character takes more than four bytes."""
-    return 0 < len(text) <= MAX_KEY_BYTES // 4 and text.isprintable()
+def is_plain_key(text: str) -> bool:
+    """Whether a glance tells that S3 can hold it: no character takes more than four bytes, one of ASCII takes one."""
+    size = len(text)
+    return 0 < size <= MAX_KEY_BYTES and (text.isascii() or (size <= MAX_KEY_BYTES // 4 and text.isprintable()))
 
 
 def are_plain_keys(keys: list[Any]) -> bool:
-    """Whether these are keys of which a glance at all together tells that S3 can hold each."""
+    """Whether a glance at all together tells that these are keys, and that S3 can hold each."""
     try:
         text = "".join(keys)
     except TypeError:
         return False
     sizes = list(map(len, keys))
-    return min(sizes) > 0 and max(sizes) <= MAX_KEY_BYTES // 4 and text.isprintable()
+    size = max(sizes)
+    plain = size <= MAX_KEY_BYTES and (text.isascii() or (size <= MAX_KEY_BYTES // 4 and text.isprintable()))
+    return plain and min(sizes) > 0
 
 
+_COLUMN = {"path": 0, "query": 1, "header": 2, "header-map": 2, "body": -1}
 # Which texts a glance accepts where, if not all that are printable (which those with lone surrogates are not).
-_TAKES: Mapping[tuple[str, str], Callable[[str], bool]] = {("path", "Bucket"): _can_be_bucket, ("path", "Key"): _is_plain_key}
+_TAKES: Mapping[tuple[str, str], Callable[[str], bool]] = {("path", "Bucket"): _can_be_bucket, ("path", "Key"): is_plain_key}
 
 
 def key_problems(key: str, argument: str) -> list[Problem]:
     """Why S3 could not hold an object under `key`; nothing when it can."""
-    if _is_plain_key(key):
+    if is_plain_key(key):
         return []
     if not key:
         return [Problem(argument, "a key of at least one character", "an empty str")]

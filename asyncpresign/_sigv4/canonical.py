@@ -27,7 +27,7 @@ def uri_encode(text: str, *, keep_slash: bool = False) -> str:
     'a%20b/%C3%BC'
     """
     encoded = text.encode()
-    if not encoded.translate(None, _PLAIN[keep_slash]):
+    if not encoded.translate(None, _PLAIN[keep_slash]):  # nothing is left without the plain ones
         return text
     return "".join(map(_BYTE[keep_slash].__getitem__, encoded))
 
@@ -41,7 +41,9 @@ def uri_encode_all(texts: list[str], *, keep_slash: bool = False) -> list[str]:
 
 def encode_query(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Names and values, percent-encoded, in the order given."""
-    return [(uri_encode(name), uri_encode(value)) for name, value in pairs]
+    texts = [text for pair in pairs for text in pair]
+    encoded = iter(uri_encode_all(texts))
+    return list(zip(encoded, encoded, strict=True))
 
 
 def join_query(encoded: Iterable[tuple[str, str]]) -> str:

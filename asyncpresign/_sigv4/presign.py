@@ -7,10 +7,11 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 
 from .canonical import canonical_headers, canonical_query, canonical_request, encode_query, join_query
-from .signing import ALGORITHM, CredentialScope, keyed_hash, preamble, request_hash, signing_key
+from .signing import ALGORITHM, CredentialScope, keyed_states, preamble, signing_key
 
 # The shortest and longest life S3 accepts, in seconds (seven days: a signing key's own limit).
 MIN_EXPIRES = 1
@@ -19,18 +20,8 @@ MAX_EXPIRES = 604_800
 _HOLE = "\0"  # stands for the rest of a path; no part of a canonical request can hold it
 
 
-class URLTemplate:
-    """All of a presigned URL but for the end of its path; `QuerySigner.template` makes it."""
-
-    __slots__ = ("_above", "_below", "_end", "_sign", "_start")
-
-    def __init__(self, start: str, end: str, above: str, below: str, sign: Callable[[str], str]) -> None:
-        self._start, self._end, self._above, self._below, self._sign = start, end, above, below, sign
-
-    def urls(self, paths: Iterable[str]) -> list[str]:
-        """The URLs whose paths end so; what is given is encoded."""
-        start, end, above, below, sign = self._start, self._end, self._above, self._below, self._sign
-        return [f"{start}{path}{end}{sign(request_hash(f'{above}{path}{below}'))}" for path in paths]
+# A presigned URL as a function of how its path ends, which is encoded.
+URLTemplate = Callable[[str], str]
 
 
 class QuerySigner:
@@ -39,7 +30,7 @@ class QuerySigner:
     What all of its URLs share is derived, encoded and hashed when it is made: it is to be kept for a second's URLs.
     """
 
-    __slots__ = ("_after", "_bare", "_before", "_sign")
+    __slots__ = ("_after", "_before", "_host_only", "_states")
 
     def __init__(
         self,
@@ -51,7 +42,7 @@ class QuerySigner:
         timestamp: str,
         expires_in: int,
     ) -> None:
-        self._sign = keyed_hash(signing_key(secret_access_key, scope), preamble(timestamp, scope))
+        self._states = keyed_states(signing_key(secret_access_key, scope), preamble(timestamp, scope))
         self._before = encode_query(
             (
                 ("X-Amz-Algorithm", ALGORITHM),
@@ -61,6 +52,7 @@ class QuerySigner:
             )
         )
         self._after = [] if session_token is None else encode_query([("X-Amz-Security-Token", session_token)])
+        self._host_only = self._proof("host")
 
     def template(
         self,
@@ -72,19 +64,34 @@ class QuerySigner:
         query: Sequence[tuple[str, str]],
         headers: Mapping[str, str],
     ) -> URLTemplate:
-        """What the URLs share whose paths begin with `path`, which is encoded and starts with `/`.
+        """The URLs whose paths begin with `path`, which is encoded and starts with `/`.
 
         `origin` is `scheme://authority` as it shall stand in the URL, `host` what the client will send as its `Host`
         header; `query` and `headers` are plain text. Every header given is signed, `host` always.
         """
-        header_block, signed_headers = canonical_headers({**headers, "host": host})
+        header_block, signed_headers = canonical_headers({**headers, "host": host}) if headers else (f"host:{host}\n", "host")
         sent, hashed = self._queries(query, signed_headers)
         above, below = canonical_request(method, path + _HOLE, hashed, header_block, signed_headers).split(_HOLE)
-        return URLTemplate(origin + path, f"?{sent}&X-Amz-Signature=", above, below, self._sign)
+        start, end = origin + path, f"?{sent}&X-Amz-Signature="
+        inner_state, outer_state = self._states
+
+        def url(rest: str) -> str:
+            request = f"{above}{rest}{below}".encode()
+            inner, outer = inner_state(), outer_state()
+            inner.update(sha256(request).hexdigest().encode())
+            outer.update(inner.digest())
+            return f"{start}{rest}{end}{outer.hexdigest()}"
+
+        return url
+
+    def _proof(self, signed_headers: str) -> list[tuple[str, str]]:
+        """The parameters of authentication in the URL's order."""
+        return [*self._before, *encode_query([("X-Amz-SignedHeaders", signed_headers)]), *self._after]
 
     def _queries(self, own: Sequence[tuple[str, str]], signed_headers: str) -> tuple[str, str]:
         """The whole query but for the signature, as it is sent and as it is hashed."""
-        encoded = [*encode_query(own), *self._before, *encode_query([("X-Amz-SignedHeaders", signed_headers)]), *self._after]
+        proof = self._host_only if signed_headers == "host" else self._proof(signed_headers)
+        encoded = [*encode_query(own), *proof]
         return join_query(encoded), canonical_query(encoded)
 
 
@@ -112,5 +119,4 @@ def presign_url(
         timestamp=timestamp,
         expires_in=expires_in,
     )
-    [url] = signer.template(method=method, origin=origin, host=host, path=path, query=query, headers=headers).urls([""])
-    return url
+    return signer.template(method=method, origin=origin, host=host, path=path, query=query, headers=headers)("")

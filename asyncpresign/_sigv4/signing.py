@@ -47,13 +47,9 @@ def preamble(timestamp: str, scope: CredentialScope) -> str:
     return f"{ALGORITHM}\n{timestamp}\n{scope}\n"
 
 
-def request_hash(canonical_request: str) -> str:
-    return hashlib.sha256(canonical_request.encode()).hexdigest()
-
-
 def string_to_sign(timestamp: str, scope: CredentialScope, canonical_request: str) -> str:
     """`timestamp` is what `amz_date` returns."""
-    return preamble(timestamp, scope) + request_hash(canonical_request)
+    return preamble(timestamp, scope) + hashlib.sha256(canonical_request.encode()).hexdigest()
 
 
 # A day's keys of a thousand credentials in four regions; one costs as much as signing five URLs.
@@ -71,15 +67,23 @@ _BLOCK = 64
 _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 
 
-def keyed_hash(key: bytes, beginning: str = "") -> Callable[[str], str]:
-    """A function from the rest of a text that starts with `beginning` to the text's lower-case hex HMAC-SHA256.
+State = Callable[[], "hashlib._Hash"]
 
-    `key` has 64 bytes at the most. What does not change, both padded keys and the beginning, is hashed here; every call
-    goes on from copies of the two states, so calls may overlap.
+
+def keyed_states(key: bytes, beginning: str = "") -> tuple[State, State]:
+    """What makes fresh copies of HMAC-SHA256's two hashes for texts that start with `beginning`.
+
+    `key` has 64 bytes at the most. What does not change, both padded keys and the beginning, is hashed here, once. The
+    first hash goes on with the rest of the text, the second with the digest of the first.
     """
     block = key.ljust(_BLOCK, b"\0")
-    inner_state = hashlib.sha256(block.translate(_INNER) + beginning.encode()).copy
-    outer_state = hashlib.sha256(block.translate(_OUTER)).copy
+    inner = hashlib.sha256(block.translate(_INNER) + beginning.encode())
+    return inner.copy, hashlib.sha256(block.translate(_OUTER)).copy
+
+
+def keyed_hash(key: bytes, beginning: str = "") -> Callable[[str], str]:
+    """A function from the rest of a text that starts with `beginning` to the text's lower-case hex HMAC-SHA256."""
+    inner_state, outer_state = keyed_states(key, beginning)
 
     def sign(rest: str) -> str:
         inner, outer = inner_state(), outer_state()

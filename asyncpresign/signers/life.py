@@ -1,6 +1,6 @@
 """From when to when a signature is good: the clock, the signing window, and the end of the credentials.
 
-A decision a second and life is kept, with a place beside it for what its signatures share.
+A decision is kept for its second or window, with a place beside it for what the signatures of that time share.
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from time import time
+from typing import Any, Literal, TypeVar
 
 from .._sigv4.presign import MAX_EXPIRES, MIN_EXPIRES
 from .._sigv4.signing import amz_date, utc
@@ -18,59 +19,79 @@ from .base import Seconds
 
 Clock = Callable[[], datetime]
 
+_T = TypeVar("_T")
 # Years of four digits, in which the longest life ends too.
 _FIRST, _LAST = datetime(1000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 
 
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Kept(dict[Hashable, Any]):
-    """A memory of what was made a moment ago: of `SIZE` things at the most, then it begins anew. Threads may share it."""
+    """A memory of `SIZE` things at the most, which then begins anew; threads may share it."""
 
     SIZE = 256
 
-    def keep(self, key: Hashable, value: Any) -> None:
+    def keep(self, key: Hashable, value: _T) -> _T:
         if len(self) >= self.SIZE:
             self.clear()
         self[key] = value
+        return value
 
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """When a signature starts and ends. `kept` is for whatever is the same for all signatures of this validity."""
+    """When a signature starts and ends. `kept` is for what signatures share that start when this one does."""
 
     timestamp: str
     expires_in: int
     expires_at: datetime
-    kept: Kept = field(default_factory=Kept, compare=False, repr=False)
+    kept: Kept = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """The second or the window for which all that is signed has the same start."""
+
+    start: datetime
+    end: datetime
+    first: float
+    last: float
+    kept: Kept = field(default_factory=Kept)
+
+
+_NEVER = _Moment(_LAST, _LAST, 0, 0)
 
 
 class Lives:
-    """Decides validities. `ends` is when the credentials do; `window` is in seconds; both may be None."""
+    """Decides validities. `ends` is when the credentials do, `window` in seconds; without a `clock` it is the system's."""
 
     def __init__(
-        self, ends: datetime | None, short_credentials: Literal["clamp", "raise"], window: Seconds | None, clock: Clock
+        self, ends: datetime | None, short_credentials: Literal["clamp", "raise"], window: Seconds | None, clock: Clock | None
     ) -> None:
         self._ends = ends
         self._short_credentials = short_credentials
-        self._window = None if window is None else int(_in_seconds(window))
+        self._window = None if window is None else _whole_seconds(window)
+        self._least = MIN_EXPIRES if self._window is None else 2 * self._window
         self._clock = clock
-        # A moment is over when it starts: there is none yet.
-        self._now = (_LAST, _LAST, Kept())
+        self._now = _NEVER
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is kept, which no pickle could hold."""
-        return {**self.__dict__, "_now": (_LAST, _LAST, Kept())}
+        return {**self.__dict__, "_now": _NEVER}
 
     def problems(self, expires_in: object, signing_time: object) -> list[Problem]:
         """What is wrong with these two arguments of a call."""
+        if signing_time is None and type(expires_in) is int and self._least <= expires_in <= MAX_EXPIRES:
+            return []
         problems = []
         if not _are_seconds(expires_in):
             expected = f"whole seconds from {MIN_EXPIRES} to {MAX_EXPIRES} (seven days), or a timedelta of that"
             problems.append(Problem("expires_in", expected, describe(expires_in)))
-        elif self._window is not None and signing_time is None and _in_seconds(expires_in) < 2 * self._window:
-            expected = (
-                f"at least {2 * self._window} seconds, twice the signing window: a URL may be a window old when it is given"
-            )
+        elif signing_time is None and _in_seconds(expires_in) < self._least:
+            expected = f"at least {self._least} seconds, twice the signing window: a URL may be a window old when it is given"
             problems.append(Problem("expires_in", expected, describe(expires_in)))
         return problems + ([] if signing_time is None else _moment_problems("signing_time", signing_time))
 
@@ -79,21 +100,30 @@ class Lives:
 
         Raises `CredentialsError` when the credentials end too early.
         """
-        seconds = int(_in_seconds(expires_in))
         if signing_time is not None:
-            return self._decide(_whole(signing_time), seconds)
-        given = self._clock()
-        start, end, kept = self._now
-        # Times of one zone are compared at once; a clock of another kind is looked at anew every time.
-        if type(given) is not datetime or given.tzinfo is not UTC or not start <= given < end:
-            start, end, kept = self._now = self._moment(given)
-        found: Validity | None = kept.get(seconds)
+            return self._decide(_whole(signing_time), _whole_seconds(expires_in), Kept())
+        now = self._now
+        if not self._is(now):
+            now = self._now = self._moment(utc_now() if self._clock is None else self._clock())
+        seconds = _whole_seconds(expires_in)
+        found: Validity | None = now.kept.get(seconds)
         if found is None:
-            found = self._decide(start, seconds)
-            kept.keep(seconds, found)
+            found = now.kept.keep(seconds, self._decide(now.start, seconds, now.kept))
         return found
 
-    def _moment(self, given: datetime) -> tuple[datetime, datetime, Kept]:
+    def kept(self) -> Kept | None:
+        """What validities of this second or window keep, if there was one."""
+        now = self._now
+        return now.kept if self._is(now) else None
+
+    def _is(self, moment: _Moment) -> bool:
+        """Whether it is `moment`, told at once for the system's clock and for those that give UTC."""
+        if self._clock is None:
+            return moment.first <= time() < moment.last
+        given = self._clock()
+        return type(given) is datetime and given.tzinfo is UTC and moment.start <= given < moment.end
+
+    def _moment(self, given: datetime) -> _Moment:
         """The second or window in which `given` lies, from its start to the next one's, with nothing kept yet."""
         if problems := _moment_problems("clock", given):
             raise InvalidRequest(*problems)
@@ -103,9 +133,11 @@ class Lives:
             start -= timedelta(seconds=int(start.timestamp()) % self._window)
             end = start + timedelta(seconds=self._window)
         # What is kept is forgotten when the credentials end: a window that began before would hide it.
-        return start, end if self._ends is None or self._ends <= start else min(end, self._ends), Kept()
+        if self._ends is not None and self._ends > start:
+            end = min(end, self._ends)
+        return _Moment(start, end, start.timestamp(), end.timestamp())
 
-    def _decide(self, moment: datetime, seconds: int) -> Validity:
+    def _decide(self, moment: datetime, seconds: int, kept: Kept) -> Validity:
         end = moment + timedelta(seconds=seconds)
         limit = self._ends
         if limit is not None and limit < end:
@@ -116,7 +148,7 @@ class Lives:
                 asked = f"{seconds} seconds from {amz_date(moment)} were asked for"
                 raise CredentialsError(f"the credentials end at {ending}, and {asked}")
             seconds, end = left, moment + timedelta(seconds=left)
-        return Validity(amz_date(moment), seconds, end)
+        return Validity(amz_date(moment), seconds, end, kept)
 
 
 def window_problems(window: object) -> list[Problem]:
@@ -133,6 +165,10 @@ def _whole(moment: datetime) -> datetime:
 
 def _in_seconds(value: Any) -> Any:
     return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def _whole_seconds(value: Seconds) -> int:
+    return value if type(value) is int else int(_in_seconds(value))
 
 
 def _are_seconds(value: object) -> bool:

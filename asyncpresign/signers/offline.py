@@ -17,7 +17,8 @@ from ..credentials import CredentialCache, CredentialSource, default_source, fin
 from ..errors import InvalidRequest, Problem, describe
 from ..models import Credentials, PresignedPost, PresignedRequest, PresignedURLs, S3Object
 from .base import Operation, Seconds
-from .presigner import Presigner, PresignerOptions, utc_now
+from .life import utc_now
+from .presigner import Presigner, PresignerOptions
 
 # A clock that was never set can be decades off; more is a mistake.
 _FARTHEST = timedelta(days=36_525)

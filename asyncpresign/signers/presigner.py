@@ -8,24 +8,24 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-post-example.html
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Literal, TypedDict
 
 from .._s3.endpoints import Endpoint, EndpointOptions, option_problems, resolve
 from .._s3.forms import form_problems, size_problems, unmet_problems
 from .._s3.hoisting import Hoist, addition_problems, extend
-from .._s3.operations import BoundRequest, are_plain_keys, bind, key_problems
+from .._s3.operations import BoundRequest, are_plain_keys, bind, is_plain_key, key_problems
 from .._sigv4.canonical import uri_encode, uri_encode_all
 from .._sigv4.post_policy import LENGTH, Condition, sign_form
 from .._sigv4.presign import QuerySigner, URLTemplate
 from .._sigv4.signing import CredentialScope
 from ..credentials import find_region
 from ..errors import InvalidRequest, Problem, UnsupportedRequest, describe, nearest
-from ..models import Credentials, PresignedPost, PresignedRequest, PresignedURLs, S3Object
+from ..models import BodyKind, Credentials, PresignedPost, PresignedRequest, PresignedURLs, S3Object, presigned_request
 from .base import Operation, Seconds
-from .life import Clock, Lives, Validity, window_problems
+from .life import Clock, Kept, Lives, Validity, window_problems
 
 # How many URLs are signed before an asynchronous caller yields to its event loop: less than a millisecond's work.
 BATCH = 256
@@ -33,8 +33,12 @@ BATCH = 256
 _METHOD = re.compile(r"[A-Z]+")
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
+# The answer to a call as a function of the key.
+_Answer = Callable[[str | None], PresignedRequest]
+# An answer, and the types of all but the key, unless all are texts, which are equal to nothing else.
+_Remembered = tuple[_Answer, list[type]]
+# What stays as it is, and is the same as what is equal to it and of its type.
+_PLAIN = frozenset({str, int, bool, datetime, timedelta, bytes, type(None)})
 
 
 class PresignerOptions(TypedDict, total=False):
@@ -99,7 +103,7 @@ class Presigner:
         if problems:
             raise InvalidRequest(*problems)
         self._credentials = credentials
-        self._lives = Lives(credentials.expires_at, short_credentials, signing_window, clock or utc_now)
+        self._lives = Lives(credentials.expires_at, short_credentials, signing_window, clock)
 
     def __repr__(self) -> str:
         place = f", endpoint_url={self._options.endpoint_url!r}" if self._options.endpoint_url else ""
@@ -131,18 +135,42 @@ class Presigner:
         `hoist_headers` moves the `x-amz-*` headers that S3 also takes from a query there; "strict" refuses what would
         remain. Raises `InvalidRequest`, `UnsupportedRequest`, or `CredentialsError` when the credentials end too early.
         """
-        problems = self._lives.problems(expires_in, signing_time)
-        if http_method is not None:
-            problems += _method_problems(http_method)
-        if extra_query is not None or extra_headers is not None or hoist_headers is not False:
+        params = {} if params is None else params
+        bare = extra_query is None and extra_headers is None and hoist_headers is False
+        usual = bare and http_method is None and signing_time is None
+        if usual and (known := self._recall(operation, params, expires_in)) is not None:
+            return known
+        problems = self._lives.problems(expires_in, signing_time) + _method_problems(http_method)
+        if not bare:
             problems += addition_problems(extra_query, extra_headers, hoist_headers)
-        bound = _bind(operation, {} if params is None else params, problems)
-        if extra_query or extra_headers or hoist_headers:
+        bound = _bind(operation, params, problems)
+        if not bare:
             bound = extend(bound, extra_query, extra_headers, hoist_headers)
         validity = self._lives.validity(expires_in, signing_time)
-        method = http_method or bound.method
-        [url] = self._urls(bound, method, validity)
-        return PresignedRequest(method, url, bound.headers, validity.expires_at, bound.operation, bound.body.value)
+        answer = self._answer(bound, http_method or bound.method, validity)
+        if usual and bound.key == params.get("Key"):
+            _remember(validity.kept, operation, params, expires_in, answer)
+        return answer(bound.key)
+
+    def _recall(self, operation: Operation, params: Mapping[str, Any], expires_in: Seconds) -> PresignedRequest | None:
+        """The answer to a call that differs in its key alone from one of the same second, if there was one.
+
+        What was remembered holds no problem, so the key is all that is left to look at.
+        """
+        kept = self._lives.kept()
+        if kept is None or type(params) is not dict:
+            return None
+        key, others = _divide(params)
+        if key is not None and (type(key) is not str or not is_plain_key(key)):
+            return None
+        try:
+            found: _Remembered | None = kept.get((operation, type(expires_in), expires_in, key is None, *others.items()))
+        except TypeError:  # a value that cannot be remembered
+            return None
+        if found is None:
+            return None
+        answer, types = found
+        return answer(key) if not types or types == [*map(type, others.values())] else None
 
     def presign_urls(
         self,
@@ -187,19 +215,21 @@ class Presigner:
         self, bound: BoundRequest, keys: Iterable[str | S3Object], params: Mapping[str, Any], validity: Validity
     ) -> Iterator[list[str]]:
         problems: list[Problem] = []
+        url = self._template(bound, bound.method, validity)
         source, read = iter(keys), 0
         while batch := list(islice(source, BATCH)):
             names: list[Any] = batch if are_plain_keys(batch) else _names(batch, bound.bucket)
             if names is batch or are_plain_keys(names):
                 paths = [] if problems else uri_encode_all(names, keep_slash=True)
-                yield self._template(bound, bound.method, validity).urls(paths)
+                yield [url(path) for path in paths]
             else:
                 urls: list[str] = []
                 for index, key in enumerate(batch, read):
                     one, found = _bind_key(bound, key, params, f"keys[{index}]")
                     problems += found
                     if not problems:
-                        urls += self._urls(one, one.method, validity)
+                        own = url if one.query is bound.query else self._template(one, one.method, validity)
+                        urls.append(own(uri_encode(one.key or "", keep_slash=True)))
                 yield urls
             read += len(batch)
         if problems:
@@ -250,44 +280,61 @@ class Presigner:
             raise InvalidRequest(*problems)
         return PresignedPost(endpoint.url, signed, validity.expires_at)
 
-    def _urls(self, bound: BoundRequest, method: str, validity: Validity) -> list[str]:
-        """The one URL of `bound`."""
-        end = "" if bound.key is None else uri_encode(bound.key, keep_slash=True)
-        return self._template(bound, method, validity).urls([end])
+    def _answer(self, bound: BoundRequest, method: str, validity: Validity) -> _Answer:
+        url, headers, expires_at = self._template(bound, method, validity), bound.headers, validity.expires_at
+        operation = bound.operation
+        body: BodyKind = bound.body.value
+
+        def answer(key: str | None) -> PresignedRequest:
+            rest = "" if key is None else uri_encode(key, keep_slash=True)
+            return presigned_request(method, url(rest), headers.copy(), expires_at, operation, body)
+
+        return answer
 
     def _template(self, bound: BoundRequest, method: str, validity: Validity) -> URLTemplate:
-        """What the URLs of such requests share, whatever the key; kept for as long as the validity is."""
-        shape = (bound.operation, method, bound.bucket, bound.host_prefix, tuple(bound.query), tuple(bound.headers.items()))
-        found: URLTemplate | None = validity.kept.get(shape)
-        if found is None:
-            endpoint = resolve(self._options, bound.bucket, bound.traits)
-            if bound.host_prefix:
-                endpoint = endpoint.behind(bound.host_prefix)
-            found = self._signer(endpoint, validity).template(
-                method=method,
-                origin=endpoint.origin,
-                host=endpoint.host,
-                path=endpoint.path if bound.key is None else endpoint.object_path(""),
-                query=bound.query,
-                headers=bound.headers,
-            )
-            validity.kept.keep(shape, found)
-        return found
+        endpoint, signer = self._place(bound, validity)
+        return signer.template(
+            method=method,
+            origin=endpoint.origin,
+            host=endpoint.host,
+            path=endpoint.path if bound.key is None else endpoint.object_path(""),
+            query=bound.query,
+            headers=bound.headers,
+        )
 
-    def _signer(self, endpoint: Endpoint, validity: Validity) -> QuerySigner:
+    def _place(self, bound: BoundRequest, validity: Validity) -> tuple[Endpoint, QuerySigner]:
+        """Where such requests go, and what signs them there."""
+        place = (bound.bucket, bound.traits, bound.host_prefix, validity.expires_in)
+        known: tuple[Endpoint, QuerySigner] | None = validity.kept.get(place)
+        if known is not None:
+            return known
+        endpoint = resolve(self._options, bound.bucket, bound.traits)
+        if bound.host_prefix:
+            endpoint = endpoint.behind(bound.host_prefix)
         scope = CredentialScope(validity.timestamp[:8], endpoint.region, endpoint.service)
-        found: QuerySigner | None = validity.kept.get(scope)
-        if found is None:
-            found = QuerySigner(
-                access_key_id=self._credentials.access_key_id,
-                secret_access_key=self._credentials.secret_access_key,
-                session_token=self._credentials.session_token,
-                scope=scope,
-                timestamp=validity.timestamp,
-                expires_in=validity.expires_in,
-            )
-            validity.kept.keep(scope, found)
-        return found
+        signer = QuerySigner(
+            access_key_id=self._credentials.access_key_id,
+            secret_access_key=self._credentials.secret_access_key,
+            session_token=self._credentials.session_token,
+            scope=scope,
+            timestamp=validity.timestamp,
+            expires_in=validity.expires_in,
+        )
+        return validity.kept.keep(place, (endpoint, signer))
+
+
+def _divide(params: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The key, and the other parameters."""
+    others = dict(params)
+    return others.pop("Key", None), others
+
+
+def _remember(kept: Kept, operation: str, params: Mapping[str, Any], expires_in: Seconds, answer: _Answer) -> None:
+    key, others = _divide(params)
+    types = [*map(type, others.values())]
+    if _PLAIN.issuperset(types):
+        named = (operation, type(expires_in), expires_in, key is None, *others.items())
+        kept.keep(named, (answer, [] if {*types} <= {str} else types))
 
 
 def _bind(operation: Operation, params: Mapping[str, Any], problems: list[Problem]) -> BoundRequest:

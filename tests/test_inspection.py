@@ -520,6 +520,14 @@ def test_the_same_text_on_both_sides_means_another_secret() -> None:
     other = explain_url(PUT.url, error_xml=seen(), credentials=replace(CREDENTIALS, secret_access_key="other"))
     assert other.signature_matches is False
     assert "not the one given here" in other.causes[0]
+    assert not any("another secret" in cause for cause in other.causes)
+
+
+def test_a_header_whose_value_nobody_knows_may_be_the_cause() -> None:
+    assert explain_url(PUT.url, error_xml=seen()).causes[0] == (
+        "a signed header (x-amz-meta-a) was sent with another value than was signed"
+    )
+    assert "another secret access key" in explain_url(GET.url, error_xml=seen(GET)).causes[0]
 
 
 def test_another_scope_and_another_date_are_told_from_the_text_to_sign() -> None:

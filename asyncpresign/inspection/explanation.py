@@ -107,7 +107,11 @@ def explain_url(
     differences += compare_texts_to_sign(to_sign, answer.string_to_sign) if answer and answer.string_to_sign else []
     causes = dict.fromkeys(
         [difference.cause for difference in differences]
-        + list(_causes(signed, answer, found, matches, bool(seen) and not differences, credentials is not None))
+        + list(
+            _causes(
+                signed, answer, found, matches, bool(seen) and not differences and matches is not False, credentials is not None
+            )
+        )
     )
     return Explanation(
         mask(canonical), to_sign, str(signed.scope), method, end_of(signed), matches, tuple(differences), tuple(causes)
@@ -124,7 +128,8 @@ def _signed_method(
     told = possible[0] if len(possible) == 1 else None
     if found is None or UNKNOWN in headers.values():
         return told or (seen.method if seen else None), None
-    for method in dict.fromkeys([*([seen.method] if seen else []), *possible, *_METHODS]):
+    first = [seen.method] if seen else []
+    for method in dict.fromkeys((*first, *possible, *_METHODS)):
         canonical = signed.canonical_request(method, headers)
         if same(signed.expected_signature(canonical, found.secret_access_key), signed.signature):
             return method, True
@@ -144,15 +149,22 @@ def _causes(
     if asked and found is None:
         yield "the credentials given here are not those of this access key id"
     if matches is False:
-        yield "the secret access key that signed is not the one given here, or the URL was changed after it was signed"
+        yield "the secret access key that signed is not the one given here, or the URL or a signed header was changed since"
     if same_text:
-        yield "both sides signed the same text, so the server has another secret access key for this id than the signer"
+        yield from _of_one_text([name for name in signed.signed_headers if name != "host"] if matches is None else [])
     if signed.scope.date != signed.timestamp[:8]:
         yield "the scope is of another day than the date"
     if now > end_of(signed):
         yield f"the URL ended at {end_of(signed).isoformat()}"
     if signed.signed_at > now + TOLERANCE:
         yield f"the URL is dated ahead, {signed.signed_at.isoformat()}: the clock that signed, or this one, is wrong"
+
+
+def _of_one_text(unproven: list[str]) -> Iterator[str]:
+    """Both sides agree on all that a URL tells; the values of the headers `unproven` are in it only as a hash."""
+    if unproven:
+        yield f"a signed header ({', '.join(unproven)}) was sent with another value than was signed"
+    yield "both sides signed the same text, so the server has another secret access key for this id than the signer"
 
 
 def _said(error: ErrorDocument) -> Iterator[str]:

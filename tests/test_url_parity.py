@@ -53,11 +53,15 @@ def says(url: str) -> Any:
     """What a server that decodes `url` is asked for; None where it is no URL of HTTP."""
     try:
         parts = urlsplit(url)
+        host = parts.hostname or ""
+        shown = f"[{host}]" if ":" in host else host
+        if parts.netloc.lower() not in (shown, f"{shown}:{parts.port}"):  # urllib overlooks what stands between
+            return None
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
         query = sorted(parse_qsl(parts.query, keep_blank_values=True, errors="surrogateescape"))
     except (ValueError, KeyError):
         return None
-    return parts.scheme, parts.username, parts.hostname, port, unquote_to_bytes(parts.path or "/"), query
+    return parts.scheme, host, port, unquote_to_bytes(parts.path or "/"), query
 
 
 def replaced(text: str, at: int, letter: str) -> str:

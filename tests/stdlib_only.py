@@ -112,7 +112,7 @@ def check_endpoint(test: unittest.TestCase, case: Case) -> None:
 def presigner(case: Case) -> Presigner:
     credentials = Credentials(case["access_key_id"], case["secret_access_key"], case["session_token"])
     options = {name: case[name] for name in ("region", "endpoint_url", "addressing_style")}
-    return Presigner(credentials, **options)
+    return Presigner(credentials, **options, **case.get("options", {}))
 
 
 def check_botocore_url(test: unittest.TestCase, case: Case) -> None:

@@ -268,9 +268,8 @@ def test_the_endpoint_vectors_are_botocores(case: dict[str, Any]) -> None:
 def place_of(case: dict[str, Any]) -> Place:
     moment = datetime.strptime(case["timestamp"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     assert (case["access_key_id"], case["secret_access_key"]) == (ACCESS_KEY_ID, SECRET_ACCESS_KEY)
-    return Place(
-        case["region"], case["endpoint_url"], case["addressing_style"], case["session_token"], moment, case["expires_in"]
-    )
+    place = (case["region"], case["endpoint_url"], case["addressing_style"], case["session_token"], moment, case["expires_in"])
+    return Place(*place, **case.get("options", {}))
 
 
 @pytest.mark.parametrize("case", vectors("botocore_urls"), ids=lambda case: case["operation"])

@@ -123,7 +123,23 @@ async def test_a_disk_that_becomes_slow_holds_the_loop_once_and_is_trusted_later
         assert await disk.calls(threads, 3) == [True, False, False]
         disk.pace = 0.0
         caution = min(2 * caution, MOST_CAUTION)
-        assert await disk.calls(threads, caution + 1) == [False] * caution + [True]
+        assert await disk.calls(threads, caution) == [False] * caution
+    disk.pace = 0.0
+    assert await disk.calls(threads, MOST_CAUTION) == [True] * MOST_CAUTION
+    # What was quick that often is trusted again as it was at first.
+    disk.pace = 0.05
+    assert await disk.calls(threads, 1) == [True]
+    disk.pace = 0.0
+    assert await disk.calls(threads, 2 * CAUTION + 1) == [False] * 2 * CAUTION + [True]
+
+
+async def test_calls_made_at_once_count_no_less() -> None:
+    disk = Disk()
+    threads = Threads(4, disk.clock)
+    async with anyio.create_task_group() as tasks:
+        for value in range(20):
+            tasks.start_soon(threads.brief, disk.call, value)
+    assert await disk.calls(threads, 3) == [True] * 3
 
 
 async def test_what_fails_in_the_loop_or_out_of_it_is_raised_as_it_is() -> None:

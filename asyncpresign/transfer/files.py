@@ -29,10 +29,12 @@ _URL = re.compile("https?:/", re.IGNORECASE)
 BINARY = getattr(os, "OBINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-# Seconds: a call that takes longer holds the loop too long; one that is shorter costs less than telling a thread.
+# Seconds. A call that takes longer in the loop holds it too long. One that was made in a thread and took less may be dared
+# in the loop: what a thread measures contains its waits for the interpreter, so that it can be no better than this.
 SLOW = 0.005
-QUICK = 0.001
-# Quick calls in threads before one in the loop is dared again: at first, and at most (it doubles at each disappointment).
+QUICK = 0.02
+# Calls in threads before one in the loop is dared again: so many at first and at least; twice as many after each that was
+# slow, one less after each that was not.
 CAUTION = 1
 MOST_CAUTION = 1024
 
@@ -60,11 +62,13 @@ class Threads:
         if self._wary:
             result = await self.run(timed)
             if seconds < QUICK:
-                self._wary -= 1
+                self._wary = max(0, self._wary - 1)
         else:
             result = timed()
             if seconds > SLOW:
                 self._caution = self._wary = min(2 * self._caution, MOST_CAUTION)
+            elif self._caution > CAUTION:
+                self._caution -= 1
         return result
 
     async def run(self, call: Callable[..., _Result], *args: Any) -> _Result:

@@ -107,6 +107,7 @@ _ROWS = (
 )
 CHECKSUMS: Mapping[str, Checksum] = {row.name: row for row in _ROWS}
 _MD5 = CHECKSUMS["md5"]
+_TOLD = tuple(kind for kind in _ROWS if kind.available and kind is not _MD5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,8 +37,14 @@ from asyncpresign import (
 )
 from asyncpresign.http.transport import Request
 from asyncpresign.transfer.items import Item
+from asyncpresign.transfer.journal import Book
+from asyncpresign.transfer.plan import MULTIPART_THRESHOLD
+from asyncpresign.transfer.rows import State, settings_text
 
 from .fake_transport import SECRET, FakeTransport, Say, World, error, make_signer
+from .sweep import at_its_awaits, sweep
+
+SETTINGS = {"part_size": None, "multipart_threshold": MULTIPART_THRESHOLD, "require_checksum": False}
 
 NOT_FOUND = error(404, "NoSuchKey")
 
@@ -297,6 +304,35 @@ async def test_a_run_that_is_cancelled_closes_its_journal(tmp_path: Path) -> Non
     report = await run(FakeTransport(otherwise=Say(body=b"abc")), downloads(tmp_path / "out", 10), journal=tmp_path / "journal")
     assert numbers(report) == (10, 0, 0)
     assert sorted(os.listdir(tmp_path)) == ["journal", "out"]
+
+
+async def test_a_run_that_is_cancelled_at_any_await_leaves_a_journal_that_is_true(tmp_path: Path) -> None:
+    journal, out = tmp_path / "journal", tmp_path / "out"
+    transport = FakeTransport(otherwise=Say(body=b"abc"))
+
+    async def work() -> None:
+        await run(transport, downloads(out, 12), journal=journal)
+
+    def look() -> tuple[int, int]:
+        """How many are done by the journal, which nobody has open, and how many are there."""
+        assert not [path for path in tmp_path.rglob("*") if path.name.endswith((".part", "-wal", "-shm"))]
+        rows = 0
+        if journal.exists():
+            book = Book(str(journal), "", settings_text(SETTINGS))
+            rows = book.counts().get(State.DONE, 0)
+            book.close()
+            journal.unlink()
+        there = [path.read_bytes() for path in out.iterdir()] if out.exists() else []
+        assert set(there) <= {b"abc"}
+        shutil.rmtree(out, ignore_errors=True)
+        return rows, len(there)
+
+    async def check() -> None:
+        assert transport.open == 0
+        rows, there = await anyio.to_thread.run_sync(look)
+        assert rows <= there
+
+    assert await sweep(work, check, at_its_awaits) > 12
 
 
 # --- what is in the file ----------------------------------------------------------------------------------------------

@@ -207,11 +207,10 @@ class Journal:
             self._failure = error
             raise
 
-    async def aclose(self) -> None:
+    async def finish(self) -> None:
         """What was cancelled while it waited is written still."""
         with suppress(JournalError):
             await self._write()
-        await self._threads.run(self._book.close)
 
 
 class _Memo:
@@ -232,9 +231,17 @@ class _Memo:
 async def open_journal(path: str, job: str, settings: str) -> AsyncIterator[Journal]:
     """The journal at `path`, made if there is none, for one run of `job`. Raises `JournalError`."""
     threads = Threads(1)
-    journal = Journal(await threads.run(Book, path, job, settings), threads)
+    opened: list[Book] = []
     try:
-        yield journal
+        # Kept by the thread: what is cancelled here has opened the file all the same.
+        await threads.run(lambda: opened.append(Book(path, job, settings)))
+        journal = Journal(opened[0], threads)
+        try:
+            yield journal
+        finally:
+            with anyio.CancelScope(shield=True):
+                await journal.finish()
     finally:
-        with anyio.CancelScope(shield=True):
-            await journal.aclose()
+        for book in opened:
+            with anyio.CancelScope(shield=True):
+                await threads.run(book.close)

@@ -71,17 +71,19 @@ class Threads:
                 self._caution -= 1
         return result
 
-    async def run(self, call: Callable[..., _Result], *args: Any) -> _Result:
+    async def run(self, call: Callable[..., _Result], *args: Any, certain: bool = False) -> _Result:
         """Not abandoned when cancelled: the file would be closed, and its number given to another, under a running write.
 
         anyio shields the call from cancel scopes only; a group waits for its task when `Task.cancel()` is called, too.
+        `certain`: made also when it is cancelled before its turn comes.
         """
         results: list[_Result] = []
         failures: list[Exception] = []
 
         async def work() -> None:
             try:
-                results.append(await anyio.to_thread.run_sync(call, *args, limiter=self._limiter))
+                with anyio.CancelScope(shield=certain):
+                    results.append(await anyio.to_thread.run_sync(call, *args, limiter=self._limiter))
             except Exception as error:  # noqa: BLE001 (raised below, outside of the group, which would wrap it)
                 failures.append(error)
 

@@ -207,10 +207,12 @@ class Journal:
             self._failure = error
             raise
 
-    async def finish(self) -> None:
-        """What was cancelled while it waited is written still."""
-        with suppress(JournalError):
-            await self._write()
+    def close(self) -> None:
+        """Write what was cancelled while it waited, and close the file. Blocks."""
+        if self._failure is None and self._waiting:
+            with suppress(JournalError):
+                self._book.apply(self._waiting)
+        self._book.close()
 
 
 class _Memo:
@@ -231,17 +233,18 @@ class _Memo:
 async def open_journal(path: str, job: str, settings: str) -> AsyncIterator[Journal]:
     """The journal at `path`, made if there is none, for one run of `job`. Raises `JournalError`."""
     threads = Threads(1)
-    opened: list[Book] = []
+    opened: list[Journal] = []
+
+    def begin() -> None:
+        opened.append(Journal(Book(path, job, settings), threads))
+
+    def end() -> None:
+        for journal in opened:
+            journal.close()
+
     try:
-        # Kept by the thread: what is cancelled here has opened the file all the same.
-        await threads.run(lambda: opened.append(Book(path, job, settings)))
-        journal = Journal(opened[0], threads)
-        try:
-            yield journal
-        finally:
-            with anyio.CancelScope(shield=True):
-                await journal.finish()
+        # Kept by the thread: when it is cancelled here the file has been opened all the same.
+        await threads.run(begin)
+        yield opened[0]
     finally:
-        for book in opened:
-            with anyio.CancelScope(shield=True):
-                await threads.run(book.close)
+        await threads.run(end, certain=True)

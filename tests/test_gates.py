@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
 
 import anyio
 import pytest
@@ -154,6 +155,51 @@ async def test_requests_a_second() -> None:
     assert world.sleeps == pytest.approx([0.4, 0.5, 0.5])
 
 
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_happens_nobody_is_forgotten(seed: int) -> None:
+    """Requests that come, go, slow down, succeed and are cancelled at random: the slots suffice, and are all there again."""
+    chance, most = Random(seed), 4
+    made = gates(World(step=0.0), concurrency=most, per_host=3)
+    under_way: dict[str, int] = {A: 0, B: 0}
+    done: list[int] = []
+
+    async def work(number: int, url: str) -> None:
+        asked = made.ask(url, Lane.DATA)
+        try:
+            if not made.enter_nowait(asked):
+                await made.enter(asked)
+            under_way[url] += 1
+            try:
+                assert sum(under_way.values()) <= most
+                assert under_way[url] <= 3
+                for _ in range(chance.randrange(4)):
+                    await checkpoint()
+            finally:
+                under_way[url] -= 1
+            if chance.random() < 0.2:
+                made.slowed(asked, chance.choice([None, 0.0, 5.0]))
+            else:
+                made.succeeded(asked)
+            done.append(number)
+        finally:
+            made.leave(asked)
+
+    tasks = [asyncio.create_task(work(number, chance.choice([A, B]))) for number in range(150)]
+    while not all(task.done() for task in tasks):
+        await checkpoint()
+        if chance.random() < 0.3:
+            chance.choice(tasks).cancel()
+    assert len(done) == sum(not task.cancelled() for task in tasks) > 50
+    assert [task.exception() for task in tasks if not task.cancelled()] == [None] * len(done)
+    for url in (A, B):
+        for _ in range(100):
+            made.succeeded(made.ask(url, Lane.DATA))
+        one = made.ask(url, Lane.DATA)
+        await made.enter(one)
+        made.leave(one)
+        assert how_many(made, url) == 3
+
+
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 
@@ -187,6 +233,32 @@ async def test_who_no_longer_wants_memory_lets_the_next_have_it() -> None:
         large.cancel()
         await asyncio.wait([large, small])
         assert (large.cancelled(), small.done()) == (True, True)
+    assert memory.left == 10
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_happens_all_memory_is_given_back(seed: int) -> None:
+    chance, memory, held = Random(seed), Memory(10), 0
+
+    async def work() -> None:
+        nonlocal held
+        size = chance.randint(1, 10)
+        async with memory.hold(size):
+            held += size
+            assert held <= 10
+            try:
+                for _ in range(chance.randrange(4)):
+                    await checkpoint()
+            finally:
+                held -= size
+
+    tasks = [asyncio.create_task(work()) for _ in range(150)]
+    while not all(task.done() for task in tasks):
+        await checkpoint()
+        if chance.random() < 0.3:
+            chance.choice(tasks).cancel()
+    assert sum(not task.cancelled() for task in tasks) > 50
+    assert [task.exception() for task in tasks if not task.cancelled() and task.exception()] == []
     assert memory.left == 10
 
 

@@ -9,8 +9,9 @@ from ..http.transport import Answer, RequestBody
 from .edge import Edge
 from .rate import spend
 
-# How much of a body goes out between two waits.
+# How much of a body goes out between two waits: less where that would be long, since servers give up on who is silent.
 PIECE = 64 * 1024
+LEAST = 1024
 
 
 class Meter:
@@ -18,6 +19,7 @@ class Meter:
 
     def __init__(self, rate: float, edge: Edge) -> None:
         self._rate = rate
+        self.piece = max(LEAST, min(PIECE, int(rate / 64)))
         self._edge = edge
         self._full_at = -inf
 
@@ -37,8 +39,8 @@ class MeteredBody:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         async for chunk in self._body.chunks():
-            for start in range(0, len(chunk), PIECE):
-                piece = chunk[start : start + PIECE]
+            for start in range(0, len(chunk), self._meter.piece):
+                piece = chunk[start : start + self._meter.piece]
                 await self._meter.spend(len(piece))
                 yield piece
 

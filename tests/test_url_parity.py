@@ -55,8 +55,8 @@ def says(url: str) -> Any:
         parts = urlsplit(url)
         host = parts.hostname or ""
         shown = f"[{host}]" if ":" in host else host
-        if parts.netloc.lower() not in (shown, f"{shown}:{parts.port}"):  # urllib overlooks what stands between
-            return None
+        if "\n" in url or parts.netloc.lower() not in (shown, f"{shown}:{parts.port}"):
+            return None  # urllib overlooks both
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
         query = sorted(parse_qsl(parts.query, keep_blank_values=True, errors="surrogateescape"))
     except (ValueError, KeyError):

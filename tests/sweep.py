@@ -1,7 +1,7 @@
 """Cancels a piece of work at every await it makes, one after the other, and has what is left looked at each time.
 
 `at_its_awaits` counts those of the work's own task; `at_every_turn` counts turns of the event loop, so that what its
-children are doing is met in every state too.
+children are doing is met in every state too, and `by_a_scope` does that with anyio's way of cancelling.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 from typing import Any
+
+import anyio
 
 Make = Callable[[], Coroutine[Any, Any, object]]
 Check = Callable[[], Awaitable[None]]
@@ -58,6 +60,24 @@ async def at_every_turn(make: Make, number: int) -> bool:
     task.cancel()
     await asyncio.wait([task])
     return _was_cancelled(task)
+
+
+async def by_a_scope(make: Make, number: int) -> bool:
+    """As `at_every_turn`, but it is a cancel scope that is cancelled, which cancels at every await from then on."""
+    scope = anyio.CancelScope()
+
+    async def work() -> None:
+        with scope:
+            await make()
+
+    task = asyncio.create_task(work())
+    for _ in range(number):
+        await asyncio.sleep(0)
+        if task.done():
+            break
+    scope.cancel()
+    await task
+    return scope.cancelled_caught
 
 
 def _was_cancelled(task: asyncio.Task[object]) -> bool:

@@ -16,7 +16,7 @@ from asyncpresign.transfer.items import Item
 from .fake_transport import FakeTransport, Say, World, error
 from .fault_server import OK, FaultServer, Reply, answer, s3_error
 from .faults import FAULTS
-from .sweep import Cancel, at_every_turn, at_its_awaits, sweep
+from .sweep import Cancel, at_every_turn, at_its_awaits, by_a_scope, sweep
 from .test_transfer_faults import END, TARGET
 
 CONTENT = os.urandom(200_000)
@@ -84,7 +84,7 @@ def say(request: Request, _: bytes) -> Say:
     return Say(body=body if request.method == "GET" else b"")
 
 
-@pytest.mark.parametrize("cancel", [at_its_awaits, at_every_turn])
+@pytest.mark.parametrize("cancel", [at_its_awaits, at_every_turn, by_a_scope])
 @pytest.mark.parametrize("name", WORKS)
 async def test_work_over_sockets(name: str, cancel: Cancel, tmp_path: Path) -> None:
     assert FAULTS["cancelled"].attempts == 0
@@ -105,8 +105,9 @@ async def test_work_over_sockets(name: str, cancel: Cancel, tmp_path: Path) -> N
         assert await sweep(work, check, cancel) > 2
 
 
+@pytest.mark.parametrize("cancel", [at_every_turn, by_a_scope])
 @pytest.mark.parametrize("name", WORKS)
-async def test_work_in_every_state_of_its_tasks(name: str, tmp_path: Path) -> None:
+async def test_work_in_every_state_of_its_tasks(name: str, cancel: Cancel, tmp_path: Path) -> None:
     (tmp_path / "up").write_bytes(CONTENT)
     before, transport = descriptors(), FakeTransport(otherwise=say)
 
@@ -120,4 +121,4 @@ async def test_work_in_every_state_of_its_tasks(name: str, tmp_path: Path) -> No
         assert descriptors() == before
         check_folder(tmp_path)
 
-    assert await sweep(work, check, at_every_turn) > 2
+    assert await sweep(work, check, cancel) > 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import io
 import os
@@ -42,7 +41,7 @@ from asyncpresign.transfer.plan import MAX_PUT, Sizes
 
 from .fake_transport import NOW, REFUSED, FakeTransport, Say, World, error, make_signer
 from .memory_s3 import MemoryS3, etag_of, md5
-from .sweep import Cancel, Make, at_every_turn, at_its_awaits, sweep
+from .sweep import Cancel, at_every_turn, at_its_awaits, by_a_scope, sweep
 
 PLACE = S3Object("bucket", "key")
 DATA = os.urandom(95)
@@ -377,24 +376,6 @@ async def test_what_is_signed_already_has_its_conditions() -> None:
 
 
 # --- nothing is left open ---------------------------------------------------------------------------------------------
-
-
-async def by_a_scope(make: Make, number: int) -> bool:
-    """As `at_every_turn`, but it is a cancel scope that is cancelled, which cancels at every await from then on."""
-    scope = anyio.CancelScope()
-
-    async def work() -> None:
-        with scope:
-            await make()
-
-    task = asyncio.create_task(work())
-    for _ in range(number):
-        await asyncio.sleep(0)
-        if task.done():
-            break
-    scope.cancel()
-    await task
-    return scope.cancelled_caught
 
 
 @pytest.mark.parametrize("cancel", [at_its_awaits, at_every_turn, by_a_scope])

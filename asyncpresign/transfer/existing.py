@@ -11,7 +11,6 @@ from ..models import S3Object
 from .exchange import Exchange
 from .gates import Lane
 from .integrity import offered
-from .plan import part_size_for
 from .proving import Known, digest_like
 from .sources import OpenSource
 
@@ -41,7 +40,7 @@ async def stored_alike(
     for proof in offered(headers):
         ours = (known or {}).get((proof.checksum.name, proof.parts))
         if ours is None and source.repeatable:
-            ours = await digest_like(source, proof, part_size_for(source.size, exchange.sizes.part_size))
+            ours = await digest_like(source, proof, exchange.sizes.part_size)
         if ours is not None:
             return proof.name if ours == proof.digest else None
     return None

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import IntegrityError, InvalidRequest, Problem, describe, nearest
-from .integrity import CHECKSUMS, Checksum, Proof, of_parts, parse_checksum
-from .plan import pieces
+from .integrity import CHECKSUMS, Checksum, Hasher, Proof, parse_checksum
+from .ranges import likely_part_size
 from .sources import OpenSource
 
 MD5 = CHECKSUMS["md5"]
@@ -52,7 +52,9 @@ def asked(checksum: str | None, params: Mapping[str, Any] | None = None) -> Aske
         expected = Proof(kind, _decode(name, kind, params[name]))
         # What cannot be computed here is the server's to compare.
         return Asked(kind, expected if kind.available else None)
-    return Asked(_named(params.get("ChecksumAlgorithm")), None)
+    algorithm = params.get("ChecksumAlgorithm")
+    # One that is not known here is the server's to compare, if its digest is given.
+    return Asked(None if f"Checksum{algorithm}" in params else _named(algorithm), None)
 
 
 def _decode(name: str, kind: Checksum, text: object) -> bytes:
@@ -115,21 +117,22 @@ class Sums:
 
 async def digest(source: OpenSource, kind: Checksum, start: int = 0, size: int | None = None) -> bytes:
     """Of `size` bytes of `source`, read for this alone."""
-    length = source.size if size is None else size
-    sums = Sums([kind], length)
-    async for _ in source.part(start, length, sums.seen).chunks():
+    return await _read(source, kind.hasher(), start, source.size if size is None else size)
+
+
+async def digest_like(source: OpenSource, proof: Proof, part_size: int | None) -> bytes | None:
+    """Of the whole source, by the same kind as `proof`; None when nobody knows of which parts that is.
+
+    `part_size` is what this program's user would have.
+    """
+    size = likely_part_size(source.size, proof.parts, part_size) if proof.parts else source.size
+    return None if size is None else await _read(source, proof.hasher(size), 0, source.size)
+
+
+async def _read(source: OpenSource, hasher: Hasher, start: int, size: int) -> bytes:
+    async for _ in source.part(start, size, hasher.update).chunks():
         pass
-    return sums.digests()[kind.name]
-
-
-async def digest_like(source: OpenSource, proof: Proof, part_size: int) -> bytes | None:
-    """Of the whole source, by the same kind as `proof`; None when that is of other parts than those of `part_size`."""
-    if not proof.parts:
-        return await digest(source, proof.checksum)
-    cut = pieces(source.size, part_size)
-    if len(cut) != proof.parts:
-        return None
-    return of_parts(proof.checksum, [await digest(source, proof.checksum, piece.start, piece.size) for piece in cut])
+    return hasher.digest()
 
 
 # --- what the server says ---------------------------------------------------------------------------------------------

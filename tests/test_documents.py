@@ -338,6 +338,12 @@ def test_a_document_that_says_too_little_or_nonsense_is_told(name: str, body: st
         getattr(documents, name)(body.encode())
 
 
+def test_another_document_is_not_read_on() -> None:
+    with pytest.raises(InvalidRequest, match="a document <html>"):
+        parse_list_objects_v2(b"<html><body></no end")
+    assert parse_error(b"<ListBucketResult><Contents></no end") is None
+
+
 keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 

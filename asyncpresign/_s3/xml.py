@@ -138,6 +138,8 @@ def _make(shape: Any, node: _Node, encoded: bool) -> Any:
 
 
 def _at(node: _Node, path: tuple[str, ...]) -> list[_Node]:
+    if len(path) == 1:
+        return node.children.get(path[0], [])
     found = [node]
     for name in path:
         found = [child for parent in found for child in parent.children.get(name, ())]
@@ -153,7 +155,7 @@ def read(shape: type[_Document], roots: str, body: bytes) -> _Document:
     Raises `InvalidRequest` naming `body` for anything else: no XML, cut short, another document, a value that is none.
     """
     try:
-        node = _root(roots.split(), *_parse(body))
+        node = _root(roots.split(), *_parse(roots.split(), body))
         encoded = any(each.text.strip() == "url" for each in _at(node, ("EncodingType",)))
         document: _Document = _make(shape, node, encoded)
         return document
@@ -165,11 +167,11 @@ def _root(expected: list[str], name: str, node: _Node) -> _Node:
     if name in expected:
         return node
     codes = [code.text.strip()[:60] for code in _at(node, ("Code",))]
-    raise _Unreadable(f"a document <{name[:60]}>" + (f" with code {codes[0]!r}" if codes else ""))
+    raise _Unreadable("a document <Error>" + (f" with code {codes[0]!r}" if codes else ""))
 
 
-def _parse(body: bytes) -> tuple[str, _Node]:
-    """The root element's name, and the root."""
+def _parse(roots: list[str], body: bytes) -> tuple[str, _Node]:
+    """The root element's name, and the root. No more is read of a document that is neither one of `roots` nor an error."""
     if not isinstance(body, bytes):
         raise _Unreadable(describe(body))
     top = _Node("", {})
@@ -179,9 +181,12 @@ def _parse(body: bytes) -> tuple[str, _Node]:
     def start(name: str, _: dict[str, str]) -> None:
         nonlocal depth
         depth += 1
+        name = name.rpartition(":")[2]
+        if depth == 1 and name not in ("Error", *roots):
+            raise _Unreadable(f"a document <{name[:60]}>")
         if depth <= _DEPTH:
             node = _Node("", {})
-            path[-1].children.setdefault(name.rpartition(":")[2], []).append(node)
+            path[-1].children.setdefault(name, []).append(node)
             path.append(node)
 
     def characters(data: str) -> None:

@@ -123,6 +123,29 @@ def test_the_operation_is_told_where_it_can_be(operation: str, params: Any, told
     assert (said.bucket, said.key) == (named.get("Bucket"), named.get("Key"))
 
 
+@pytest.mark.parametrize(
+    ("endpoint_url", "style", "operation", "params", "told"),
+    [
+        ("http://localhost:9000", "path", "list_objects_v2", {}, "ListObjectsV2"),
+        ("http://127.0.0.1:9000", "path", "head_bucket", {}, None),
+        ("http://[::1]:9000", "path", "upload_part", {"Key": "k", "UploadId": "u", "PartNumber": 1}, "UploadPart"),
+        ("https://s3.example.com", "path", "list_objects_v2", {}, "ListObjectsV2"),
+        ("https://s3.example.com", "virtual", "list_objects_v2", {}, "ListObjectsV2"),
+        ("https://s3.example.com", "virtual", "create_multipart_upload", {"Key": "a/b"}, "CreateMultipartUpload"),
+        ("https://s3.example.com", "virtual", "get_object", {"Key": "key"}, None),
+    ],
+)
+def test_a_host_that_is_not_awss_leaves_open_where_the_bucket_is(
+    endpoint_url: str, style: Any, operation: str, params: dict[str, Any], told: str | None
+) -> None:
+    signer = presigner(endpoint_url=endpoint_url, addressing_style=style)
+    request = signer.presign(operation, {"Bucket": "bucket", **params})
+    said = inspect_url(request.url)
+    assert said.operation == told
+    assert request.operation in said.operations
+    assert (said.bucket == "bucket") == (style == "path")
+
+
 def test_the_name_that_some_sdks_write_tells_the_operation() -> None:
     assert (
         inspect_url(presigner().presign("get_object", OBJECT, extra_query={"x-id": "GetObject"}).url).operation == "GetObject"

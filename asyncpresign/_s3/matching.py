@@ -18,6 +18,7 @@ from .operations import Operation, lookup
 
 _SUFFIXES = "|".join(re.escape(suffix) for suffix in sorted(DNS_SUFFIXES))
 _AWS_HOST = re.compile(rf"(?:(.+)\.)?s3[a-z0-9-]*(?:\.dualstack)?(?:\.[a-z0-9-]+)?\.(?:{_SUFFIXES})")
+_IPV4 = re.compile(r"[0-9.]+(?::|$)")
 # Said of a URL by signing, or by SDKs that name the operation.
 _OF_ANY = ("x-amz-", "x-id")
 
@@ -29,13 +30,18 @@ class Place(NamedTuple):
     key: str | None
 
 
-def locate(host: str, path: str) -> Place:
-    """Where a request to `host` with the decoded `path` goes; away from AWS the bucket is taken to be in the path."""
+def locate(host: str, path: str) -> tuple[Place, ...]:
+    """Where a request to `host` with the decoded `path` may go, the likelier first.
+
+    AWS's hosts tell. At any other host of several labels the bucket may be in the path, or the first of them.
+    """
     found = _AWS_HOST.fullmatch(host)
-    if found and found[1]:
-        return Place(found[1], path[1:] or None)
     bucket, _, key = path[1:].partition("/")
-    return Place(bucket or None, key or None)
+    in_path = Place(bucket or None, key or None)
+    if found:
+        return (Place(found[1], path[1:] or None) if found[1] else in_path,)
+    label, dot, _ = host.partition(".")
+    return (in_path, Place(label, path[1:] or None)) if dot and not _IPV4.match(host) else (in_path,)
 
 
 class _Shape(NamedTuple):
@@ -76,9 +82,9 @@ def _shape(operation: Operation) -> _Shape:
     )
 
 
-def matching_operations(place: Place, query: Mapping[str, str], headers: Collection[str]) -> tuple[str, ...]:
+def matching_operations(places: Collection[Place], query: Mapping[str, str], headers: Collection[str]) -> tuple[str, ...]:
     """Names of the operations that a request could be, whatever its method; `headers` are names in small letters."""
-    fitting = [shape for shape in _shapes() if _fits(shape, place, query, headers)]
+    fitting = [shape for shape in _shapes() if any(_fits(shape, place, query, headers) for place in places)]
     # The headers that an operation knows tell more, unless the caller added some that none knows.
     telling = [shape for shape in fitting if all(_knows(shape, name) for name in headers)] or fitting
     named = [shape for shape in telling if shape.name == query.get("x-id")]

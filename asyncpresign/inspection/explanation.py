@@ -122,8 +122,7 @@ def _signed_method(
     signed: SignedURL, headers: Mapping[str, str], found: Credentials | None, seen: Parts | None
 ) -> tuple[str | None, bool | None]:
     """The method that was signed for, as far as it can be told, and whether the signature is right for it."""
-    place = locate(signed.host, signed.path)
-    operations = matching_operations(place, dict(signed.query), signed.signed_headers)
+    operations = matching_operations(locate(signed.host, signed.path), dict(signed.query), signed.signed_headers)
     possible = list(dict.fromkeys(lookup(name).method for name in operations))
     told = possible[0] if len(possible) == 1 else None
     if found is None or UNKNOWN in headers.values():

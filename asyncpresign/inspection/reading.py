@@ -24,7 +24,8 @@ class InspectedURL:
     """What a presigned URL says of itself; nothing of it is proven.
 
     Times are aware and in UTC, `expires_in` is in seconds. `bucket` and `key` are taken from the path, and from the host at
-    AWS. `operations` are all that the URL could be for: its method is not in it.
+    AWS. `operations` are all that the URL could be for: its method is not in it, and away from AWS a host does not tell
+    whether the bucket is in it.
     """
 
     host: str
@@ -61,11 +62,11 @@ class InspectedURL:
 def inspect_url(url: str) -> InspectedURL:
     """Read a URL presigned with SigV4. Raises `InvalidRequest` for anything else."""
     signed = read(url)
-    place = locate(signed.host, signed.path)
+    places = locate(signed.host, signed.path)
     return InspectedURL(
         host=signed.host,
-        bucket=place.bucket,
-        key=place.key,
+        bucket=places[0].bucket,
+        key=places[0].key,
         algorithm=signed.algorithm,
         access_key_id=signed.access_key_id,
         date=signed.scope.date,
@@ -76,7 +77,7 @@ def inspect_url(url: str) -> InspectedURL:
         expires_at=end_of(signed),
         signed_headers=signed.signed_headers,
         has_session_token=signed.session_token is not None,
-        operations=matching_operations(place, dict(signed.query), signed.signed_headers),
+        operations=matching_operations(places, dict(signed.query), signed.signed_headers),
     )
 
 

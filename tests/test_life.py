@@ -279,3 +279,69 @@ def test_a_presigner_that_remembers_answers_as_a_new_one(some: list[Any]) -> Non
     remembering = frozen()
     for call in some + some:
         assert outcome(remembering, call) == outcome(frozen(), call)
+
+
+forms = st.tuples(
+    st.sampled_from(["key", "a b", "ü/ö", "", "a\nb", "up/${filename}", "${filename}.jpg", "\x7f", "k" * 300, '"\\', 5]),
+    st.one_of(
+        st.none(),
+        st.dictionaries(
+            st.sampled_from(["acl", "Content-Type", "x-amz-meta-a", "tagging"]), st.sampled_from(["x", "ü", "", 1]), max_size=3
+        ),
+    ),
+    st.one_of(
+        st.none(),
+        st.lists(
+            st.sampled_from(
+                [
+                    ["starts-with", "$key", ""],
+                    ["eq", "$acl", "x"],
+                    {"key": "key"},
+                    ["content-length-range", 0, 1],
+                    {"a": "b"},
+                    5,
+                ]
+            ),
+            max_size=2,
+        ),
+    ),
+    st.sampled_from([None, (1, 2), [1, 2], (True, 2), (2, 1)]),
+    st.sampled_from([60, 60.0, timedelta(seconds=60), True, 61]),
+)
+
+
+def form_outcome(presigner: Presigner, call: Any) -> Any:
+    key, fields, conditions, bounds, life = call
+    try:
+        form = presigner.presign_post(
+            "bucket", key, fields=fields, conditions=conditions, content_length_range=bounds, expires_in=life
+        )
+    except InvalidRequest as error:
+        return error.problems
+    return form.url, list(form.fields.items()), form.expires_at
+
+
+@settings(max_examples=3 * settings().max_examples)
+@given(st.lists(forms, min_size=1, max_size=6))
+def test_a_presigner_that_remembers_makes_the_forms_of_a_new_one(some: list[Any]) -> None:
+    remembering = frozen()
+    for call in some + some + [("another", *call[1:]) for call in some]:
+        assert form_outcome(remembering, call) == form_outcome(frozen(), call)
+
+
+def test_a_form_that_grows_too_large_with_its_key_is_refused_after_a_small_one() -> None:
+    presigner, fields = frozen(), {f"x-amz-meta-{number}": "v" * 1300 for number in range(6)}
+    presigner.presign_post("bucket", "k", fields=fields)
+    for key in ("k" * 1024, "\U0001f600" * 256):
+        assert form_outcome(presigner, (key, fields, None, None, 60)) == form_outcome(frozen(), (key, fields, None, None, 60))
+
+
+def test_the_callers_hold_on_a_form_changes_no_other() -> None:
+    presigner, fields = frozen(), {"acl": "private"}
+    first = presigner.presign_post("bucket", "key", fields=fields)
+    assert isinstance(first.fields, dict)
+    first.fields.clear()
+    fields["acl"] = "public-read"
+    again = presigner.presign_post("bucket", "key", fields={"acl": "private"})
+    assert again.fields["acl"] == "private"
+    assert again == frozen().presign_post("bucket", "key", fields={"acl": "private"})

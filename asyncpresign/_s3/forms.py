@@ -13,7 +13,7 @@ from typing import NamedTuple
 from .._sigv4.post_policy import FILENAME, LENGTH, Condition, Rule, is_met, read_condition
 from .._sigv4.signing import ALGORITHM
 from ..errors import Problem, describe
-from .operations import bucket_problems, key_problems, text_problem
+from .operations import bucket_problems, is_plain_key, key_problems, text_problem
 
 MAX_FORM_BYTES = 20 * 1024
 """Without the file's content, boundaries included: what S3 takes before the file.
@@ -111,6 +111,11 @@ def form_problems(
         expected = "(minimum, maximum) in bytes, 0 <= minimum <= maximum"
         problems.append(Problem("content_length_range", expected, describe(content_length_range)))
     return problems
+
+
+def is_plain_form_key(key: object) -> bool:
+    """Whether a glance tells that a form can have this key, whatever the file's name."""
+    return type(key) is str and is_plain_key(key) and key.isprintable() and FILENAME not in key
 
 
 def _form_key_problems(key: object) -> list[Problem]:
@@ -245,9 +250,14 @@ def unmet_problems(conditions: Sequence[Condition], signed: Mapping[str, str]) -
     ]
 
 
+def room(fields: Mapping[str, str]) -> int:
+    """How many bytes `fields` leave for others in a form that S3 reads to its end."""
+    return MAX_FORM_BYTES - sum(len(name.encode()) + len(value.encode()) + _FRAME for name, value in fields.items())
+
+
 def size_problems(fields: Mapping[str, str]) -> list[Problem]:
     """Whether S3 would read the signed form to its end."""
-    size = sum(len(name.encode()) + len(value.encode()) + _FRAME for name, value in fields.items())
+    size = MAX_FORM_BYTES - room(fields)
     if size <= MAX_FORM_BYTES:
         return []
     return [

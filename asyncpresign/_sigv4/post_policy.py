@@ -10,10 +10,11 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeGuard
+from binascii import b2a_base64
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypedDict, TypeGuard, Unpack
 
-from .signing import ALGORITHM, CredentialScope, signature, signing_key
+from .signing import ALGORITHM, CredentialScope, keyed_hash, signing_key
 
 FILENAME = "${filename}"
 LENGTH = "content-length-range"
@@ -100,32 +101,66 @@ def policy_conditions(
     return stated + [condition for condition in implied if read_condition(condition) not in said]
 
 
-def sign_form(
-    *,
-    bucket: str,
-    key: str,
-    fields: Mapping[str, str],
-    conditions: Sequence[Condition],
-    expiration: str,
-    access_key_id: str,
-    secret_access_key: str,
-    session_token: str | None,
-    scope: CredentialScope,
-    timestamp: str,
-) -> dict[str, str]:
-    """The form's fields in order: the caller's, the key, the credential, the policy, the signature.
+class FormArguments(TypedDict):
+    """All that makes a form, but for its key. `expiration` is ISO 8601 in UTC, `timestamp` what `amz_date` returns."""
 
-    `expiration` is ISO 8601 in UTC, `timestamp` what `amz_date` returns.
-    """
-    proof = {"x-amz-algorithm": ALGORITHM, "x-amz-credential": f"{access_key_id}/{scope}", "x-amz-date": timestamp}
-    if session_token is not None:
-        proof["x-amz-security-token"] = session_token
-    stated = policy_conditions(bucket, key, fields, conditions, proof)
+    bucket: str
+    fields: Mapping[str, str]
+    conditions: Sequence[Condition]
+    expiration: str
+    access_key_id: str
+    secret_access_key: str
+    session_token: str | None
+    scope: CredentialScope
+    timestamp: str
+
+
+def sign_form(*, key: str, **given: Unpack[FormArguments]) -> dict[str, str]:
+    """The form's fields in order: the caller's, the key, the credential, the policy, the signature."""
+    proof = _proof(given)
+    return _sign(_document(key, proof, given), _signer(given), given["fields"], key, proof)
+
+
+def form_template(**given: Unpack[FormArguments]) -> Callable[[str], dict[str, str]]:
+    """`sign_form` as a function of the key, for keys without `${filename}` of which none of the conditions speaks."""
+    fields, proof, sign = dict(given["fields"]), _proof(given), _signer(given)
+    hole = json.dumps(key_condition(_HOLE))
+    above, below = _document(_HOLE, proof, given).split(hole)
+    start, end = hole.split(_quote(_HOLE))
+    above, below = above + start, end + below
+    return lambda key: _sign(f"{above}{_quote(key)}{below}", sign, fields, key, proof)
+
+
+def speaks_of_key(conditions: Iterable[Condition]) -> bool:
+    return any(rule is not None and rule.field == "key" for rule in map(read_condition, conditions))
+
+
+_HOLE = "\0"  # stands for a key; nothing that a form can hold has it
+_quote = json.encoder.encode_basestring_ascii  # what json.dumps does to a text
+
+
+def _proof(given: FormArguments) -> dict[str, str]:
+    credential = f"{given['access_key_id']}/{given['scope']}"
+    proof = {"x-amz-algorithm": ALGORITHM, "x-amz-credential": credential, "x-amz-date": given["timestamp"]}
+    token = given["session_token"]
+    return proof if token is None else {**proof, "x-amz-security-token": token}
+
+
+def _signer(given: FormArguments) -> Callable[[str], str]:
+    return keyed_hash(signing_key(given["secret_access_key"], given["scope"]))
+
+
+def _document(key: str, proof: Mapping[str, str], given: FormArguments) -> str:
+    stated = policy_conditions(given["bucket"], key, given["fields"], given["conditions"], proof)
     plain = [dict(condition) if isinstance(condition, Mapping) else list(condition) for condition in stated]
-    document = json.dumps({"expiration": expiration, "conditions": plain})
-    policy = base64.b64encode(document.encode()).decode()
-    signed = signature(signing_key(secret_access_key, scope), policy)
-    return {**fields, "key": key, **proof, "policy": policy, "x-amz-signature": signed}
+    return json.dumps({"expiration": given["expiration"], "conditions": plain})
+
+
+def _sign(
+    document: str, sign: Callable[[str], str], fields: Mapping[str, str], key: str, proof: Mapping[str, str]
+) -> dict[str, str]:
+    policy = b2a_base64(document.encode(), newline=False).decode()
+    return {**fields, "key": key, **proof, "policy": policy, "x-amz-signature": sign(policy)}
 
 
 # --- reading and keeping a policy -------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-post-example.html
 
 from __future__ import annotations
 
+import marshal
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -14,11 +15,11 @@ from itertools import islice
 from typing import Any, Literal, TypedDict
 
 from .._s3.endpoints import Endpoint, EndpointOptions, option_problems, resolve
-from .._s3.forms import form_problems, size_problems, unmet_problems
+from .._s3.forms import form_problems, is_plain_form_key, room, size_problems, unmet_problems
 from .._s3.hoisting import Hoist, addition_problems, extend
 from .._s3.operations import BoundRequest, are_plain_keys, bind, is_plain_key, key_problems
 from .._sigv4.canonical import uri_encode, uri_encode_all
-from .._sigv4.post_policy import LENGTH, Condition, sign_form
+from .._sigv4.post_policy import LENGTH, Condition, FormArguments, form_template, sign_form, speaks_of_key
 from .._sigv4.presign import QuerySigner, URLTemplate
 from .._sigv4.signing import CredentialScope
 from ..credentials import find_region
@@ -35,6 +36,8 @@ _METHOD = re.compile(r"[A-Z]+")
 
 # The answer to a call as a function of the key.
 _Answer = Callable[[str | None], PresignedRequest]
+# The same for a form; None when it may be larger than S3 reads.
+_FormAnswer = Callable[[str], PresignedPost | None]
 # An answer, and the types of all but the key, unless all are texts, which are equal to nothing else.
 _Remembered = tuple[_Answer, list[type]]
 # What stays as it is, and is the same as what is equal to it and of its type.
@@ -254,6 +257,11 @@ class Presigner:
         `content_length_range` is the short form. A form that S3 would refuse is not signed: `InvalidRequest` says why.
         Raises `UnsupportedRequest` too, and `CredentialsError` when the credentials end too early.
         """
+        call = None if signing_time is not None else _fingerprint(bucket, fields, conditions, content_length_range, expires_in)
+        kept = None if call is None else self._lives.kept()
+        answer: _FormAnswer | None = None if kept is None else kept.get(call)
+        if answer is not None and is_plain_form_key(key) and (known := answer(key)) is not None:
+            return known
         fields = {} if fields is None else fields
         stated = () if conditions is None else conditions
         problems = form_problems(bucket, key, fields, stated, content_length_range)
@@ -264,20 +272,22 @@ class Presigner:
         validity = self._lives.validity(expires_in, signing_time)
         if content_length_range is not None and (bounds := [LENGTH, *content_length_range]) not in map(list, stated):
             stated = [*stated, bounds]
-        signed = sign_form(
-            bucket=bucket,
-            key=key,
-            fields=fields,
-            conditions=stated,
-            expiration=f"{validity.expires_at:%Y-%m-%dT%H:%M:%SZ}",
-            access_key_id=self._credentials.access_key_id,
-            secret_access_key=self._credentials.secret_access_key,
-            session_token=self._credentials.session_token,
-            scope=CredentialScope(validity.timestamp[:8], endpoint.region, endpoint.service),
-            timestamp=validity.timestamp,
-        )
+        given: FormArguments = {
+            "bucket": bucket,
+            "fields": fields,
+            "conditions": stated,
+            "expiration": f"{validity.expires_at:%Y-%m-%dT%H:%M:%SZ}",
+            "access_key_id": self._credentials.access_key_id,
+            "secret_access_key": self._credentials.secret_access_key,
+            "session_token": self._credentials.session_token,
+            "scope": CredentialScope(validity.timestamp[:8], endpoint.region, endpoint.service),
+            "timestamp": validity.timestamp,
+        }
+        signed = sign_form(key=key, **given)
         if problems := [*unmet_problems(stated, signed), *size_problems(signed)]:
             raise InvalidRequest(*problems)
+        if call is not None and not speaks_of_key(stated):
+            validity.kept.keep(call, _form_answer(endpoint.url, form_template(**given), validity.expires_at))
         return PresignedPost(endpoint.url, signed, validity.expires_at)
 
     def _answer(self, bound: BoundRequest, method: str, validity: Validity) -> _Answer:
@@ -335,6 +345,27 @@ def _remember(kept: Kept, operation: str, params: Mapping[str, Any], expires_in:
     if _PLAIN.issuperset(types):
         named = (operation, type(expires_in), expires_in, key is None, *others.items())
         kept.keep(named, (answer, [] if {*types} <= {str} else types))
+
+
+def _fingerprint(*arguments: object) -> bytes | None:
+    """The same for arguments that are the same in value and type; None for what is made of more than plain values."""
+    try:
+        return marshal.dumps(arguments, 0)  # type: ignore[arg-type]
+    except ValueError:
+        return None
+
+
+def _form_answer(url: str, form: Callable[[str], dict[str, str]], expires_at: datetime) -> _FormAnswer:
+    left = room({**form(""), "policy": ""})
+
+    def answer(key: str) -> PresignedPost | None:
+        signed = form(key)
+        # Four bytes a character are never too few; what may be too much is looked at closely.
+        if len(signed["policy"]) + 4 * len(key) > left:
+            return None
+        return PresignedPost(url, signed, expires_at)
+
+    return answer
 
 
 def _bind(operation: Operation, params: Mapping[str, Any], problems: list[Problem]) -> BoundRequest:

@@ -16,10 +16,12 @@ from asyncpresign._s3._operations_table import NAMES
 from asyncpresign._s3.endpoints import EndpointOptions, resolve
 from asyncpresign._s3.forms import FIELDS
 from asyncpresign._s3.hoisting import HONOURED
+from asyncpresign._s3.multipart import COMPLETE, CREATE, PART, share
 from asyncpresign._s3.operations import Trait, lookup
 from asyncpresign._sigv4.comparison import CAUSES
 from asyncpresign.inspection.explanation import CODES, WORDINGS
 from asyncpresign.transfer import decide
+from asyncpresign.transfer.plan import MAX_OBJECT, GiB, MiB, part_size_for
 from tests.botocore_differences import DIFFERENCES
 from tests.endpoint_differences import DIFFERENCES as ENDPOINT_DIFFERENCES
 from tests.faults import FAULTS
@@ -145,6 +147,29 @@ def causes() -> str:
     return table(("what differs, or S3's code", "usual cause"), rows)
 
 
+def part_sizes() -> str:
+    sizes = {
+        "64 MiB": 64 * MiB,
+        "1 GiB": GiB,
+        "78 GiB": 78 * GiB,
+        "100 GiB": 100 * GiB,
+        "1 TiB": 1024 * GiB,
+        "5 TiB": MAX_OBJECT,
+    }
+    cut = [(name, size, part_size_for(size)) for name, size in sizes.items()]
+    return table(("object", "part", "parts"), [(name, f"{part // MiB} MiB", -(-size // part)) for name, size, part in cut])
+
+
+def upload_parameters() -> str:
+    """By who takes them, those together that are taken by the same."""
+    shown: dict[str, list[str]] = {}
+    for name in sorted({*lookup("PutObject").parameters, "ChecksumType"} - {"Body", "Bucket", "Key", "WriteOffsetBytes"}):
+        shares = share({name: ""})
+        takers = ", ".join(f"`{request}`" for request in (CREATE, PART, COMPLETE) if name in shares.of[request])
+        shown.setdefault(takers or "none: it is compared with the source", []).append(f"`{name}`")
+    return table(("request", "parameters"), [(takers, ", ".join(names)) for takers, names in shown.items()])
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "causes": causes,
     "codes": codes,
@@ -156,6 +181,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "form-fields": form_fields,
     "hoisted": hoisted,
     "operations": operations,
+    "part-sizes": part_sizes,
+    "upload-parameters": upload_parameters,
     "wordings": wordings,
 }
 

@@ -79,8 +79,8 @@ class Upload(Shown):
     `params` are further parameters of PutObject, for an `S3Object` only. `checksum` ("sha256:<hex>"; md5, sha1, sha256, crc32,
     crc32c, crc64nvme) is what the source must have; for an `S3Object` it is signed and sent, so that S3 compares it too.
     `if_none_match="*"`, for an `S3Object` only, never overwrites: an object that is there already fails the item, unless it
-    has the same bytes. `size`, in bytes, is needed for an async iterable or a file that cannot seek, and otherwise what the
-    source must have.
+    has the same bytes (S3 knows that condition, some other servers ignore it). `size`, in bytes, is needed for an async
+    iterable or a file that cannot seek, and otherwise what the source must have.
     """
 
     source: Source

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from .transfer.policy import RetryPolicy as RetryPolicy
     from .transfer.report import Event as Event
     from .transfer.report import ItemFinished as ItemFinished
+    from .transfer.report import ItemProgressed as ItemProgressed
     from .transfer.report import ItemRetried as ItemRetried
     from .transfer.report import ItemStarted as ItemStarted
     from .transfer.report import TransferReport as TransferReport
@@ -94,7 +95,7 @@ _MODULES = {
     "transfer.listing": "CommonPrefix ObjectInfo",
     "transfer.paths": "Directory",
     "transfer.policy": "Limits RetryPolicy",
-    "transfer.report": "Event ItemFinished ItemRetried ItemStarted TransferReport",
+    "transfer.report": "Event ItemFinished ItemProgressed ItemRetried ItemStarted TransferReport",
     "transfer.transfer": "Transfer",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -54,6 +54,7 @@ class Relay:
     wrong: Counter[str] = field(default_factory=Counter)
     moved: int = 0
     injected: Counter[str] = field(default_factory=Counter)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
@@ -61,6 +62,9 @@ class Relay:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        for task in (tasks := list(self.tasks)):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
     def url(self) -> str:
@@ -69,6 +73,11 @@ class Relay:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server: Streams | None = None
+        task = asyncio.current_task()
+        assert task is not None
+        # While it waits for a client's next request nothing else holds it.
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
         # A client that was killed is what this is for.
         with suppress(ConnectionError, asyncio.IncompleteReadError, Spoilt):
             if self.upstream is not None:

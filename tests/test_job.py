@@ -23,9 +23,11 @@ from asyncpresign import (
     FormUpload,
     InvalidRequest,
     ItemFinished,
+    ItemProgressed,
     ItemRetried,
     ItemStarted,
     JournalError,
+    Limits,
     OfflineSigner,
     PresignedPost,
     S3Object,
@@ -234,6 +236,25 @@ async def test_events(tmp_path: Path) -> None:
     ended = [event.result for event in told if isinstance(event, ItemFinished)]
     assert [(result.status, result.attempts) for result in ended] == [("done", 3), ("failed", 1)]
     assert len(report.slowest) == 2
+
+
+@pytest.mark.parametrize("rate", [None, 1 << 40])
+async def test_the_bytes_of_a_large_item_are_told_as_they_move(rate: int | None, tmp_path: Path) -> None:
+    told: list[Event] = []
+    data = tuple(bytes([number]) * 600_000 for number in range(10))
+    (tmp_path / "up").write_bytes(b"".join(data))
+    items = [Download(S3Object("bucket", "k"), tmp_path / "down"), Upload(tmp_path / "up", S3Object("bucket", "k"))]
+    transport = FakeTransport(otherwise=lambda request, _: Say(body=data if request.method == "GET" else b""))
+    limits = Limits(concurrency=1, bytes_per_second=rate)
+    async with Transfer(make_signer(), transport=transport, limits=limits, edge=World().edge()) as moving:
+        report = await moving.run(items, on_event=told.append)
+    assert report.done == 2
+    for item in items:
+        sizes = [event.size for event in told if isinstance(event, ItemProgressed) and event.item is item]
+        assert 5_000_000 < sum(sizes) <= 6_000_000
+        assert min(sizes) >= 1 << 20
+    assert type(told[0]) is ItemStarted
+    assert type(told[1]) is ItemProgressed
 
 
 async def test_an_item_that_is_skipped_does_not_start(tmp_path: Path) -> None:

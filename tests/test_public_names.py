@@ -31,6 +31,7 @@ NAMES = [
     "IntegrityError",
     "InvalidRequest",
     "ItemFinished",
+    "ItemProgressed",
     "ItemRetried",
     "ItemStarted",
     "JournalError",

@@ -136,6 +136,7 @@ async def test_no_text_holds_what_grants_access(
                         texts += [repr(result), str(result)]
                         texts += [] if result.error is None else [everything_about(result.error)]
                 reports.append(report)
+                await moving.run(items(server.origin, tmp_path), on_event=lambda event: texts.append(repr(event)))
     finally:
         loop.set_debug(False)
         loop.slow_callback_duration = 0.1

@@ -31,7 +31,7 @@ from .edge import Edge
 from .files import Threads
 from .gates import Gates, Lane, Memory, Pass
 from .items import Memo, Status
-from .meter import Meter, MeteredAnswer, MeteredBody
+from .meter import Meter, MeteredAnswer, MeteredBody, Tally
 from .plan import Sizes
 from .policy import Limits, RetryBudget, RetryPolicy
 from .sources import OpenSource
@@ -91,7 +91,8 @@ class Exchange:
         self._budget = RetryBudget(policy)
         self._adjustments = Adjustments(signer)
         self._gates = Gates(limits, policy.cap, edge)
-        self._bytes = Meter(limits.bytes_per_second, edge) if limits.bytes_per_second is not None else None
+        self._rate = Meter(limits.bytes_per_second, edge) if limits.bytes_per_second is not None else None
+        self._bytes: Meter | Tally | None = self._rate
         self.limits = limits
         self.memory = Memory(limits.memory)
         self.threads = threads
@@ -101,10 +102,15 @@ class Exchange:
         self.memo: Memo | None = None
         self._on_retry: OnRetry | None = None
 
-    def of_item(self, memo: Memo | None, on_retry: OnRetry) -> Exchange:
-        """The same for one item: what it shares it shares; `on_retry` is told of what is sent again, before the wait."""
+    def of_item(self, memo: Memo | None, on_retry: OnRetry, on_bytes: Callable[[int], None] | None = None) -> Exchange:
+        """The same for one item: what it shares it shares; `on_retry` is told of what is sent again, before the wait.
+
+        `on_bytes` is told of what goes over the wire in bodies, some at a time.
+        """
         mine = object.__new__(Exchange)
         mine.__dict__.update(self.__dict__, memo=memo, _on_retry=on_retry)
+        if on_bytes is not None:
+            mine._bytes = Tally(on_bytes, self._rate)
         return mine
 
     def token(self) -> str:

@@ -17,7 +17,7 @@ from ..errors import InvalidRequest, JournalError, PresignError, Problem, Transf
 from .exchange import Exchange
 from .items import Item, Memo, Status, TransferResult
 from .journal import Journal, open_journal
-from .report import Event, ItemFinished, ItemRetried, ItemStarted, TransferReport
+from .report import Event, ItemFinished, ItemProgressed, ItemRetried, ItemStarted, TransferReport
 from .rows import State, Verdict, item_key, settings_text
 from .tree import absolute
 
@@ -119,7 +119,8 @@ class Job:
 
     async def _moved(self, item: Item, memo: Memo | None) -> TransferResult:
         self._tell(ItemStarted(item))
-        return await self._move(self._exchange.of_item(memo, partial(self._retried, item)), item)
+        progressed = None if self._on_event is None else lambda size: self._tell(ItemProgressed(item, size))
+        return await self._move(self._exchange.of_item(memo, partial(self._retried, item), progressed), item)
 
     def _retried(self, item: Item, error: TransferError, delay: float) -> None:
         event = ItemRetried(item, error, delay)

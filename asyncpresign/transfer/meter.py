@@ -1,8 +1,8 @@
-"""A rate that all share, and bodies that keep to it."""
+"""A rate that all share, a tally of an item, and bodies that keep to the one and are counted by the other."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from math import inf
 
 from ..http.transport import Answer, RequestBody
@@ -12,6 +12,8 @@ from .rate import spend
 # How much of a body goes out between two waits: less where that would be long, since servers give up on who is silent.
 PIECE = 64 * 1024
 LEAST = 1024
+# How many bytes of an item move before they are told of.
+STEP = 1024 * 1024
 
 
 class Meter:
@@ -29,10 +31,28 @@ class Meter:
             await self._edge.sleep(delay)
 
 
+class Tally:
+    """Counts what passes, within `meter` if there is one, and tells of it in steps of at least `STEP` bytes."""
+
+    def __init__(self, tell: Callable[[int], None], meter: Meter | None) -> None:
+        self._tell = tell
+        self._meter = meter
+        self.piece = PIECE if meter is None else meter.piece
+        self._untold = 0
+
+    async def spend(self, amount: int) -> None:
+        if self._meter is not None:
+            await self._meter.spend(amount)
+        self._untold += amount
+        if self._untold >= STEP:
+            told, self._untold = self._untold, 0
+            self._tell(told)
+
+
 class MeteredBody:
     """A body that is sent no faster."""
 
-    def __init__(self, body: RequestBody, meter: Meter) -> None:
+    def __init__(self, body: RequestBody, meter: Meter | Tally) -> None:
         self._body = body
         self._meter = meter
         self.size = body.size
@@ -48,7 +68,7 @@ class MeteredBody:
 class MeteredAnswer:
     """An answer that is read no faster."""
 
-    def __init__(self, answer: Answer, meter: Meter) -> None:
+    def __init__(self, answer: Answer, meter: Meter | Tally) -> None:
         self._answer = answer
         self._meter = meter
         self.status = answer.status

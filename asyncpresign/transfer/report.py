@@ -27,6 +27,14 @@ class ItemStarted(Shown):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class ItemProgressed(Shown):
+    """`size` more bytes of `item` went over the wire, those of attempts that fail too; told of about once a MiB."""
+
+    item: Item
+    size: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class ItemRetried(Shown):
     """A request of `item` failed by `error` and is sent again after `delay` seconds."""
 
@@ -48,7 +56,7 @@ class ItemFinished(Shown):
     result: TransferResult
 
 
-Event = ItemStarted | ItemRetried | ItemFinished
+Event = ItemStarted | ItemProgressed | ItemRetried | ItemFinished
 
 
 @dataclass(slots=True)

@@ -25,8 +25,8 @@ MAX_OBJECT = 5 * 1024 * GiB
 PART_SIZE = 8 * MiB
 # Below this the requests that begin and end a multipart upload cost more than its parts in parallel win.
 MULTIPART_THRESHOLD = 64 * MiB
-# Of one object; more would win nothing, and each holds about 1.5 MiB.
-PARTS_AT_ONCE = 16
+# Of one object; more would win nothing, and each holds up to 2 MiB going up and 6 coming down.
+PARTS_AT_ONCE = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ in may hold a secret or a live signature: `describe` and `redact` are what the r
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -218,6 +217,8 @@ def describe(value: object) -> str:
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """`did you mean 'x'?` for the nearest of `names`, or an empty text; case and underscores hardly count."""
+    import difflib  # only mistakes need it
+
     among = list(names)
     found = difflib.get_close_matches(_bare(name), map(_bare, among), n=1, cutoff=0.5)
     alike = [each for each in among if found and _bare(each) == found[0]]

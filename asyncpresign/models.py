@@ -7,7 +7,6 @@ a repr never shows a secret, a token or a signature.
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -212,6 +211,8 @@ class PresignedRequest:
 
     def curl(self, *, file: str | None = None) -> str:
         """A POSIX shell line that sends this request; `file` is uploaded, or written by a GET."""
+        import shlex
+
         words = ["curl", "--fail-with-body", "--path-as-is", "--globoff"]
         if self.method == "HEAD":
             words += ["--head"]
@@ -309,6 +310,8 @@ class PresignedPost:
             raise InvalidRequest(
                 *(Problem(f"fields[{name!r}]", "a name without '=', which ends it in curl", repr(name)) for name in cut)
             )
+        import shlex
+
         words = ["curl", "--fail-with-body"]
         for name, value in self.fields.items():
             # --form-string takes the value as it is: --form would read `@` and `<` as file names.

@@ -8,7 +8,6 @@ https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-files.html
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -116,6 +115,8 @@ def _profiles_of_config(sections: Mapping[str, Section]) -> dict[str, Section]:
 
 def _config_name(title: str) -> str | None:
     """Which profile a section of the config file is: `default` or `profile NAME`, where a name may be quoted."""
+    import shlex  # as below
+
     if title == "default":
         return title
     try:

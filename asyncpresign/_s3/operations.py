@@ -8,9 +8,9 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Sto
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
+from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -397,8 +397,8 @@ def _sse_c_key(wire: str, value: Any) -> _Encoded:
     if not isinstance(value, str | bytes):
         return None
     key = value.encode() if isinstance(value, str) else value
-    digest = base64.b64encode(hashlib.md5(key, usedforsecurity=False).digest()).decode()
-    return [(wire, base64.b64encode(key).decode()), (f"{wire}-MD5", digest)]
+    digest = hashlib.md5(key, usedforsecurity=False).digest()
+    return [(wire, b2a_base64(key, newline=False).decode()), (f"{wire}-MD5", b2a_base64(digest, newline=False).decode())]
 
 
 def _copy_source(wire: str, value: Any) -> _Encoded:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from .._s3.hoisting import Hoist
 from .._s3.operations import OperationName
-from .._sigv4.post_policy import Condition
 from ..models import PresignedPost, PresignedRequest, PresignedURLs, S3Object
+
+if TYPE_CHECKING:
+    from .._sigv4.post_policy import Condition
 
 Seconds = int | timedelta
 Operation = OperationName | str

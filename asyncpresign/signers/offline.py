@@ -9,16 +9,18 @@ import os
 import types
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from .._s3.hoisting import Hoist
-from .._sigv4.post_policy import Condition
 from ..credentials import CredentialCache, CredentialSource, default_source, find_region
 from ..errors import InvalidRequest, Problem, describe
 from ..models import Credentials, PresignedPost, PresignedRequest, PresignedURLs, S3Object
 from .base import Operation, Seconds
 from .life import utc_now
 from .presigner import Presigner, PresignerOptions
+
+if TYPE_CHECKING:
+    from .._sigv4.post_policy import Condition
 
 # A clock that was never set can be decades off; more is a mistake.
 _FARTHEST = timedelta(days=36_525)
@@ -51,6 +53,7 @@ class OfflineSigner:
         self._clock = options.get("clock") or utc_now
         self._offset = timedelta()
         self._cache = CredentialCache(credentials, clock=self._now)
+        self._fixed = isinstance(credentials, Credentials)
         self._snapshot = credentials if isinstance(credentials, Credentials) else None
         self._presigner = first if self._snapshot is None else self._build(self._snapshot)
 
@@ -89,6 +92,8 @@ class OfflineSigner:
 
     async def presigner(self) -> Presigner:
         """The synchronous core with the credentials of this moment, for code that has no event loop or wants no `await`."""
+        if self._fixed:
+            return self._presigner
         snapshot = await self._cache.get()
         if snapshot is not self._snapshot:
             self._presigner, self._snapshot = self._build(snapshot), snapshot
@@ -105,8 +110,9 @@ class OfflineSigner:
                 Problem("clock_offset", f"a timedelta of at most {_FARTHEST.days} days", describe(clock_offset))
             )
         changed = clock_offset is not None and clock_offset != self._offset
-        if clock_offset is not None:
+        if clock_offset is not None and changed:
             self._offset = clock_offset
+            self._presigner = self._presigner if self._snapshot is None else self._build(self._snapshot)
         return (await self._cache.refresh() if refresh_credentials else False) or changed
 
     async def presign(
@@ -172,7 +178,9 @@ class OfflineSigner:
         )
 
     def _build(self, credentials: Credentials) -> Presigner:
-        options: PresignerOptions = {**self._options, "clock": self._now}
+        # The system's clock is told faster than one that has to be called.
+        corrected = self._options.get("clock") is not None or self._offset
+        options: PresignerOptions = {**self._options, "clock": self._now if corrected else None}
         return Presigner(credentials, **options)
 
     def _now(self) -> datetime:

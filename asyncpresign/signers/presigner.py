@@ -12,14 +12,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from .._s3.endpoints import Endpoint, EndpointOptions, option_problems, resolve
-from .._s3.forms import form_problems, is_plain_form_key, room, size_problems, unmet_problems
 from .._s3.hoisting import Hoist, addition_problems, extend
 from .._s3.operations import BoundRequest, are_plain_keys, bind, is_plain_key, key_problems
 from .._sigv4.canonical import uri_encode, uri_encode_all
-from .._sigv4.post_policy import LENGTH, Condition, FormArguments, form_template, sign_form, speaks_of_key
 from .._sigv4.presign import QuerySigner, URLTemplate
 from .._sigv4.signing import CredentialScope
 from ..credentials import find_region
@@ -27,6 +25,9 @@ from ..errors import InvalidRequest, Problem, UnsupportedRequest, describe, near
 from ..models import BodyKind, Credentials, PresignedPost, PresignedRequest, PresignedURLs, S3Object, presigned_request
 from .base import Operation, Seconds
 from .life import Clock, Kept, Lives, Validity, window_problems
+
+if TYPE_CHECKING:
+    from .._sigv4.post_policy import Condition, FormArguments
 
 # How many URLs are signed before an asynchronous caller yields to its event loop: less than a millisecond's work.
 BATCH = 256
@@ -36,7 +37,7 @@ _METHOD = re.compile(r"[A-Z]+")
 
 # The answer to a call as a function of the key.
 _Answer = Callable[[str | None], PresignedRequest]
-# The same for a form; None when it may be larger than S3 reads.
+# The same for a form; None for what needs a closer look.
 _FormAnswer = Callable[[str], PresignedPost | None]
 # An answer, and the types of all but the key, unless all are texts, which are equal to nothing else.
 _Remembered = tuple[_Answer, list[type]]
@@ -260,8 +261,25 @@ class Presigner:
         call = None if signing_time is not None else _fingerprint(bucket, fields, conditions, content_length_range, expires_in)
         kept = None if call is None else self._lives.kept()
         answer: _FormAnswer | None = None if kept is None else kept.get(call)
-        if answer is not None and is_plain_form_key(key) and (known := answer(key)) is not None:
+        if answer is not None and (known := answer(key)) is not None:
             return known
+        return self._new_form(call, bucket, key, fields, conditions, content_length_range, expires_in, signing_time)
+
+    def _new_form(
+        self,
+        call: bytes | None,
+        bucket: str,
+        key: str,
+        fields: Mapping[str, str] | None,
+        conditions: Sequence[Condition] | None,
+        content_length_range: tuple[int, int] | None,
+        expires_in: Seconds,
+        signing_time: datetime | None,
+    ) -> PresignedPost:
+        # JSON and what else a form needs is not loaded to sign a URL.
+        from .._s3.forms import form_problems, size_problems, unmet_problems
+        from .._sigv4.post_policy import LENGTH, form_template, sign_form, speaks_of_key
+
         fields = {} if fields is None else fields
         stated = () if conditions is None else conditions
         problems = form_problems(bucket, key, fields, stated, content_length_range)
@@ -356,14 +374,16 @@ def _fingerprint(*arguments: object) -> bytes | None:
 
 
 def _form_answer(url: str, form: Callable[[str], dict[str, str]], expires_at: datetime) -> _FormAnswer:
+    from .._s3.forms import is_plain_form_key, room
+
     left = room({**form(""), "policy": ""})
 
     def answer(key: str) -> PresignedPost | None:
+        if not is_plain_form_key(key):
+            return None
         signed = form(key)
         # Four bytes a character are never too few; what may be too much is looked at closely.
-        if len(signed["policy"]) + 4 * len(key) > left:
-            return None
-        return PresignedPost(url, signed, expires_at)
+        return PresignedPost(url, signed, expires_at) if len(signed["policy"]) + 4 * len(key) <= left else None
 
     return answer
 

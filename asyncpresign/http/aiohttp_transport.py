@@ -31,8 +31,9 @@ SLOWEST = 256.0
 # Bytes of a body that the server must take within the time of a stall: few enough for 64 uploads on a thin line.
 PIECE = 64 * 1024
 
-# Bytes aiohttp buffers before it stops reading from the socket; its own default halves the rate of large bodies.
-READ_BUFFER = 1 << 20
+# aiohttp stops reading from the socket when it holds twice as many bytes. Its own default of 64 KiB halves the rate of large
+# bodies; more than this wins nothing, and every range of a large object has such a buffer.
+READ_BUFFER = 512 * 1024
 
 _NO_AUTOMATIC_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _FOREIGN = (aiohttp.ClientError, OSError, ValueError)

@@ -232,6 +232,16 @@ def test_a_copy_source_is_encoded_but_for_its_version(value: Any, expected: str)
     assert bind("copy_object", {**OBJECT, "CopySource": value}).headers == {"x-amz-copy-source": expected}
 
 
+def test_a_route_stands_in_a_header_and_before_the_host() -> None:
+    bound = bind("write_get_object_response", {"RequestRoute": "io-1", "RequestToken": "t"})
+    assert (bound.host_prefix, bound.key, bound.headers["x-amz-request-route"]) == ("io-1.", "WriteGetObjectResponse", "io-1")
+
+
+@pytest.mark.parametrize("route", ["", "a.b", "-a", "a/b", "ü", "a" * 64, 5])
+def test_a_route_that_is_no_host_label(route: Any) -> None:
+    assert arguments_of("write_get_object_response", {"RequestRoute": route, "RequestToken": "t"}) == ["params['RequestRoute']"]
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 

@@ -766,9 +766,12 @@ async def test_a_local_failure_fails_its_item_only(tmp_path: Path) -> None:
 
 async def test_the_clock_of_a_signer_is_not_the_transfers() -> None:
     """Retries do not wait for the life of a URL: each attempt is signed at its own moment."""
-    moments = iter([NOW, NOW.replace(hour=13), NOW.replace(hour=14)])
-    signer = OfflineSigner(Credentials("AKID", "secret"), region="us-east-1", clock=lambda: next(moments))
     transport = FakeTransport([SLOW, SLOW])
+
+    def clock() -> datetime:
+        return NOW.replace(hour=12 + len(transport.requests))
+
+    signer = OfflineSigner(Credentials("AKID", "secret"), region="us-east-1", clock=clock)
     async with transfer(transport, signer=signer) as moving:
         await moving.download(OBJECT)
     dates = [parse_qs(urlsplit(request.url).query)["X-Amz-Date"][0] for request in transport.requests]

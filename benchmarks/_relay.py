@@ -103,7 +103,7 @@ class Relay:
             client[1].transport.abort()
             raise Spoilt
         answer = await (self._forwarded if server else self._answered)(request, client, server)
-        moves = "200" in answer.words[1:2] and request.words[0] in ("GET", "PUT") and request.key
+        moves = answer.words[1] in ("200", "206") and request.words[0] in ("GET", "PUT") and request.key
         if spoil == "cut" and answer.length > 1:
             await _pass(_source(server, self, request), client[1], answer.length // 2)
             client[1].close()

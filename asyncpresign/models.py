@@ -15,7 +15,6 @@ from typing import Any, Literal, Self, SupportsIndex, get_args
 from ._s3.arns import split_bucket
 from ._sigv4.signing import utc
 from .errors import CredentialsError, InvalidRequest, Problem, describe, redact
-from .profiles import profile_keys
 
 BodyKind = Literal["none", "required", "optional"]
 
@@ -132,6 +131,8 @@ class Credentials:
         be read, a profile that is missing or has not both keys, and one that needs a role, SSO, a login or a process: that
         is what `botocore_source` is for.
         """
+        from .profiles import profile_keys  # not loaded to sign
+
         found = profile_keys(name, os.environ if environ is None else environ)
         try:
             return cls(*found)

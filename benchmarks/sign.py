@@ -23,6 +23,7 @@ from asyncpresign._s3._operations_table import NAMES
 from asyncpresign._s3.operations import Body, Parameter, lookup
 
 from . import _chart, _contenders, _environments
+from .__main__ import environment
 from ._contenders import BUCKET, Task
 
 OURS = "asyncpresign"
@@ -250,6 +251,30 @@ def table(figures: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {' | '.join('' if cell is None else str(cell) for cell in told)} |"
 
 
+def page(figures: Mapping[str, Any]) -> Iterator[str]:
+    """The figures with what they depend on, as a page of the documentation."""
+    where, worst = environment(), figures["event_loop"]
+    yield "# Speed of signing"
+    yield ""
+    yield "Written by `python -m benchmarks sign --page docs/speed.md --svg docs/speed.svg`; nothing here is edited by hand."
+    yield f"{where['date']}, {where['processor']}, {where['cores']} cores, load {where['load']}, Python {where['python']};"
+    yield f"{', '.join(f'{name} {version}' for name, version in figures['versions'].items())}."
+    yield ""
+    yield "Each contender runs in a process and a virtual environment of its own, rounds take turns, a ratio is the median of"
+    yield "the rounds' ratios. `ours` and `theirs` are microseconds a signature, milliseconds and MiB for a fresh process."
+    yield ""
+    yield "![Microseconds to presign one URL](speed.svg)"
+    yield ""
+    yield from table(figures)
+    yield ""
+    for name, costs in figures["growth_cpu_microseconds"].items():
+        told = ", ".join(f"{size:,}: {cost}" for size, cost in costs.items())
+        yield f"CPU microseconds a signature, by how many {name} there are: {told}."
+    yield ""
+    yield f"Signing {worst['keys']:,} keys in an event loop kept a callback waiting for at most {worst['worst_ms']} ms of CPU"
+    yield f"time (worst of {worst['runs']} runs)."
+
+
 def options_of(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks sign", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="everything once, small, with what is installed here")
@@ -257,6 +282,7 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=_environments.ROOT / ".bench", help="where environments are kept")
     parser.add_argument("--upgrade", action="store_true", help="install the newest release of every peer")
     parser.add_argument("--svg", type=Path, help="write a plot there")
+    parser.add_argument("--page", type=Path, help="write a page in Markdown there")
     return parser.parse_args(arguments)
 
 
@@ -272,7 +298,10 @@ def main(arguments: list[str]) -> dict[str, Any]:
         race = Race(contenders, 1 if options.quick else options.rounds, 0.002 if options.quick else 1.0)
         figures = measure(race, pythons)
     print(*table(figures), sep="\n", file=sys.stderr)
+    versions = {name: one.version for name, one in found.items()}
+    figures |= {"versions": versions, "absent": [name for name, version in versions.items() if version is None]}
     if options.svg:
         options.svg.write_text(_chart.bars(figures["rows"]), encoding="utf-8")
-    versions = {name: one.version for name, one in found.items()}
-    return {**figures, "versions": versions, "absent": [name for name, version in versions.items() if version is None]}
+    if options.page:
+        options.page.write_text("\n".join(page(figures)) + "\n", encoding="utf-8")
+    return figures

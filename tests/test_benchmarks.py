@@ -32,8 +32,9 @@ def test_stream_keeps_a_few_times_concurrency_alive_and_no_more() -> None:
     assert figures["alive_at_the_end"] <= 1
 
 
+@pytest.mark.timeout(180)
 def test_sign_measures_every_row_that_has_its_peer_here_and_names_the_absent(tmp_path: Path) -> None:
-    ended = bench("sign", "--quick", "--svg", str(tmp_path / "plot.svg"))
+    ended = bench("sign", "--quick", "--svg", str(tmp_path / "plot.svg"), "--page", str(tmp_path / "page.md"), seconds=150)
     assert ended.returncode == 0, ended.stderr
     figures = json.loads(ended.stdout)
     assert set(figures["versions"]) == {"asyncpresign", "aiobotocore", "botocore", "fast-s3-url", "obstore"}
@@ -47,6 +48,7 @@ def test_sign_measures_every_row_that_has_its_peer_here_and_names_the_absent(tmp
     assert all(cost > 0 for costs in figures["growth_cpu_microseconds"].values() for cost in costs.values())
     assert figures["event_loop"]["worst_ms"] > 0
     assert "| aiobotocore |" in ended.stderr
+    assert "| aiobotocore |" in (tmp_path / "page.md").read_text(encoding="utf-8")
     plot = ElementTree.parse(tmp_path / "plot.svg").getroot()
     assert "asyncpresign" in [text.text for text in plot.iter("{http://www.w3.org/2000/svg}text")]
 

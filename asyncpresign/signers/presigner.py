@@ -20,7 +20,6 @@ from .._s3.operations import BoundRequest, are_plain_keys, bind, is_plain_key, k
 from .._sigv4.canonical import uri_encode, uri_encode_all
 from .._sigv4.presign import QuerySigner, URLTemplate
 from .._sigv4.signing import CredentialScope
-from ..credentials import find_region
 from ..errors import InvalidRequest, Problem, UnsupportedRequest, describe, nearest
 from ..models import BodyKind, Credentials, PresignedPost, PresignedRequest, PresignedURLs, S3Object, presigned_request
 from .base import Operation, Seconds
@@ -93,7 +92,11 @@ class Presigner:
         clock: Clock | None = None,
     ) -> None:
         visited = endpoint_url if public_endpoint_url is None else public_endpoint_url
-        place = (find_region() if region is None else region) or ""
+        if region is None:
+            from ..credentials import find_region  # which reads files, and is not loaded to sign for a region that is told
+
+            region = find_region()
+        place = region or ""
         self._options = EndpointOptions(
             place, visited, addressing_style, use_dualstack, use_fips, use_accelerate, use_arn_region
         )

@@ -32,6 +32,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = sorted({HERE, *nox.project.python_versions(PROJECT)}, key=lambda version: int(version.split(".")[1]))
 SANS_IO = ("asyncpresign/_sigv4/*", "asyncpresign/_s3/*", "asyncpresign/errors.py", "asyncpresign/models.py")
+BOTH_CORES = ("-n", "2")  # for what neither starts servers nor is measured
 INSTALLED = {"ASYNCPRESIGN_TEST_INSTALLED": "1"}  # tests/conftest.py and tests/stdlib_only.py then insist on the wheel
 
 seconds: dict[str, float] = {}
@@ -143,7 +144,7 @@ def tests(session: nox.Session) -> None:
             session.run("coverage", "run", "-m", "pytest", env=INSTALLED)
             show_coverage(session, root)
         else:
-            session.run("pytest", "-m", "not integration and not oracle", env=INSTALLED)
+            session.run("pytest", *BOTH_CORES, "-m", "not integration and not oracle", env=INSTALLED)
             session.run("pytest", "-m", "smoke", env=INSTALLED)  # none found is a failure
 
 
@@ -162,7 +163,7 @@ def lowest(session: nox.Session) -> None:
     lowest = [re.sub(r">=([^,]+).*", r"==\1", requirement) for requirement in PROJECT["project"]["dependencies"]]
     session.install(wheel(session, "[demo]"), *group("tests"), *lowest)
     with outside(session):
-        session.run("pytest", "-m", "(not integration and not oracle) or smoke", env=INSTALLED)
+        session.run("pytest", *BOTH_CORES, "-m", "(not integration and not oracle) or smoke", env=INSTALLED)
 
 
 @nox.session(requires=["build"])
@@ -175,7 +176,7 @@ def aiobotocore(session: nox.Session, end: str) -> None:
     others = [requirement for requirement in group("tests") if not requirement.startswith(("aiobotocore", "botocore"))]
     session.install(wheel(session, "[demo]"), version, *others)
     with outside(session):
-        session.run("pytest", "tests/test_aiobotocore.py", "tests/test_signer_contract.py", env=INSTALLED)
+        session.run("pytest", *BOTH_CORES, "tests/test_aiobotocore.py", "tests/test_signer_contract.py", env=INSTALLED)
 
 
 @nox.session(requires=["build"])

@@ -259,7 +259,7 @@ def test_an_unknown_operation(name: str, suggestion: str) -> None:
     assert problems_of(name, {}) == [("operation", suggestion)]
 
 
-@pytest.mark.parametrize("name", [None, 5, b"get_object", ["get_object"], {}, object()], ids=repr)
+@pytest.mark.parametrize("name", [None, 5, b"get_object", ["get_object"], {}, object()], ids=lambda name: type(name).__name__)
 def test_an_operation_that_is_no_name(name: Any) -> None:
     assert arguments_of(name, {}) == ["operation"]
 

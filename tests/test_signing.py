@@ -61,7 +61,6 @@ class NoOffset(tzinfo):
         datetime.min.replace(tzinfo=timezone(timedelta(hours=1))),
         datetime.max.replace(tzinfo=timezone(timedelta(hours=-1))),
     ],
-    ids=repr,
 )
 def test_what_is_no_moment(value: object) -> None:
     assert utc(value) is None

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from asyncpresign import InvalidRequest, LocalFileError
+from asyncpresign.errors import describe
 from asyncpresign.transfer.files import CHUNK, SMALL, Threads
 from asyncpresign.transfer.sinks import Sink, check_destination, feed, open_sink, size_of
 
@@ -210,7 +211,7 @@ async def test_a_slow_disk_never_holds_the_loop(threads: Threads, tmp_path: Path
     assert held == [False] * 3
 
 
-@pytest.mark.parametrize("destination", [5, b"/tmp/x", object(), [], ""], ids=repr)
+@pytest.mark.parametrize("destination", [5, b"/tmp/x", object(), [], ""], ids=describe)
 def test_what_is_no_destination_is_refused(destination: Any) -> None:
     with pytest.raises(InvalidRequest, match="destination"):
         check_destination(destination)

@@ -342,3 +342,17 @@ class PresignedPost:
         from ._s3.form_page import content_security_policy
 
         return content_security_policy(self.url, self.fields)
+
+
+_set_post_url, _set_post_fields, _set_post_expires_at = (
+    getattr(PresignedPost, name).__set__ for name in ("url", "fields", "expires_at")
+)
+
+
+def presigned_post(url: str, fields: Mapping[str, str], expires_at: datetime) -> PresignedPost:
+    """The same for a form."""
+    made = _new(PresignedPost)
+    _set_post_url(made, url)
+    _set_post_fields(made, fields)
+    _set_post_expires_at(made, expires_at)
+    return made

@@ -21,7 +21,16 @@ from .._sigv4.canonical import uri_encode, uri_encode_all
 from .._sigv4.presign import QuerySigner, URLTemplate
 from .._sigv4.signing import CredentialScope
 from ..errors import InvalidRequest, Problem, UnsupportedRequest, describe, nearest
-from ..models import BodyKind, Credentials, PresignedPost, PresignedRequest, PresignedURLs, S3Object, presigned_request
+from ..models import (
+    BodyKind,
+    Credentials,
+    PresignedPost,
+    PresignedRequest,
+    PresignedURLs,
+    S3Object,
+    presigned_post,
+    presigned_request,
+)
 from .base import Operation, Seconds
 from .life import Clock, Kept, Lives, Validity, window_problems
 
@@ -386,7 +395,7 @@ def _form_answer(url: str, form: Callable[[str], dict[str, str]], expires_at: da
             return None
         signed = form(key)
         # Four bytes a character are never too few; what may be too much is looked at closely.
-        return PresignedPost(url, signed, expires_at) if len(signed["policy"]) + 4 * len(key) <= left else None
+        return presigned_post(url, signed, expires_at) if len(signed["policy"]) + 4 * len(key) <= left else None
 
     return answer
 

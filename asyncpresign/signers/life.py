@@ -90,7 +90,7 @@ class Lives:
         if not _are_seconds(expires_in):
             expected = f"whole seconds from {MIN_EXPIRES} to {MAX_EXPIRES} (seven days), or a timedelta of that"
             problems.append(Problem("expires_in", expected, describe(expires_in)))
-        elif signing_time is None and _in_seconds(expires_in) < self._least:
+        elif signing_time is None and in_seconds(expires_in) < self._least:
             expected = f"at least {self._least} seconds, twice the signing window: a URL may be a window old when it is given"
             problems.append(Problem("expires_in", expected, describe(expires_in)))
         return problems + ([] if signing_time is None else _moment_problems("signing_time", signing_time))
@@ -153,7 +153,7 @@ class Lives:
 
 def window_problems(window: object) -> list[Problem]:
     """What is wrong with a signing window."""
-    if window is None or (_are_seconds(window) and _in_seconds(window) <= MAX_EXPIRES // 2):
+    if window is None or (_are_seconds(window) and in_seconds(window) <= MAX_EXPIRES // 2):
         return []
     expected = f"whole seconds from {MIN_EXPIRES} to {MAX_EXPIRES // 2}, half of the longest life, or a timedelta of that"
     return [Problem("signing_window", expected, describe(window))]
@@ -163,17 +163,18 @@ def _whole(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(microsecond=0)
 
 
-def _in_seconds(value: Any) -> Any:
+def in_seconds(value: Any) -> Any:
+    """A `timedelta` in seconds, anything else as it is."""
     return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def _whole_seconds(value: Seconds) -> int:
-    return value if type(value) is int else int(_in_seconds(value))
+    return value if type(value) is int else int(in_seconds(value))
 
 
 def _are_seconds(value: object) -> bool:
     """Whether these are whole seconds that a signature can last."""
-    seconds = _in_seconds(value)
+    seconds = in_seconds(value)
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     return number and MIN_EXPIRES <= seconds <= MAX_EXPIRES and seconds == int(seconds)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import marshal
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -32,7 +32,7 @@ from ..models import (
     presigned_request,
 )
 from .base import Operation, Seconds
-from .life import Clock, Kept, Lives, Validity, window_problems
+from .life import Clock, Lives, Validity, in_seconds, window_problems
 
 if TYPE_CHECKING:
     from .._sigv4.post_policy import Condition, FormArguments
@@ -47,10 +47,6 @@ _METHOD = re.compile(r"[A-Z]+")
 _Answer = Callable[[str | None], PresignedRequest]
 # The same for a form; None for what needs a closer look.
 _FormAnswer = Callable[[str], PresignedPost | None]
-# An answer, and the types of all but the key, unless all are texts, which are equal to nothing else.
-_Remembered = tuple[_Answer, list[type]]
-# What stays as it is, and is the same as what is equal to it and of its type.
-_PLAIN = frozenset({str, int, bool, datetime, timedelta, bytes, type(None)})
 
 
 class PresignerOptions(TypedDict, total=False):
@@ -164,8 +160,10 @@ class Presigner:
             bound = extend(bound, extra_query, extra_headers, hoist_headers)
         validity = self._lives.validity(expires_in, signing_time)
         answer = self._answer(bound, http_method or bound.method, validity)
-        if usual and bound.key == params.get("Key"):
-            _remember(validity.kept, operation, params, expires_in, answer)
+        call = _named(operation, params, expires_in) if usual and type(params) is dict else None
+        if call is not None:
+            fixed = bound.key if bound.key != params.get("Key") else None  # of an operation whose path no parameter says
+            validity.kept.keep(call, answer if fixed is None else lambda _: answer(fixed))
         return answer(bound.key)
 
     def _recall(self, operation: Operation, params: Mapping[str, Any], expires_in: Seconds) -> PresignedRequest | None:
@@ -176,17 +174,12 @@ class Presigner:
         kept = self._lives.kept()
         if kept is None or type(params) is not dict:
             return None
-        key, others = _divide(params)
+        key = params.get("Key")
         if key is not None and (type(key) is not str or not is_plain_key(key)):
             return None
-        try:
-            found: _Remembered | None = kept.get((operation, type(expires_in), expires_in, key is None, *others.items()))
-        except TypeError:  # a value that cannot be remembered
-            return None
-        if found is None:
-            return None
-        answer, types = found
-        return answer(key) if not types or types == [*map(type, others.values())] else None
+        call = _named(operation, params, expires_in)
+        answer: _Answer | None = None if call is None else kept.get(call)
+        return None if answer is None else answer(key)
 
     def presign_urls(
         self,
@@ -351,30 +344,28 @@ class Presigner:
         endpoint = resolve(self._options, bound.bucket, bound.traits)
         if bound.host_prefix:
             endpoint = endpoint.behind(bound.host_prefix)
-        scope = CredentialScope(validity.timestamp[:8], endpoint.region, endpoint.service)
+        return validity.kept.keep(place, (endpoint, self._signer(endpoint.region, endpoint.service, validity)))
+
+    def _signer(self, region: str, service: str, validity: Validity) -> QuerySigner:
+        found: QuerySigner | None = validity.kept.get((region, service, validity.expires_in))
+        if found is not None:
+            return found
         signer = QuerySigner(
             access_key_id=self._credentials.access_key_id,
             secret_access_key=self._credentials.secret_access_key,
             session_token=self._credentials.session_token,
-            scope=scope,
+            scope=CredentialScope(validity.timestamp[:8], region, service),
             timestamp=validity.timestamp,
             expires_in=validity.expires_in,
         )
-        return validity.kept.keep(place, (endpoint, signer))
+        return validity.kept.keep((region, service, validity.expires_in), signer)
 
 
-def _divide(params: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """The key, and the other parameters."""
-    others = dict(params)
-    return others.pop("Key", None), others
-
-
-def _remember(kept: Kept, operation: str, params: Mapping[str, Any], expires_in: Seconds, answer: _Answer) -> None:
-    key, others = _divide(params)
-    types = [*map(type, others.values())]
-    if _PLAIN.issuperset(types):
-        named = (operation, type(expires_in), expires_in, key is None, *others.items())
-        kept.keep(named, (answer, [] if {*types} <= {str} else types))
+def _named(operation: object, params: dict[str, Any], expires_in: object) -> bytes | None:
+    """The fingerprint of a call but for its key."""
+    others = params.copy()
+    keyless = others.pop("Key", None) is None
+    return _fingerprint(operation, in_seconds(expires_in), keyless, others)
 
 
 def _fingerprint(*arguments: object) -> bytes | None:

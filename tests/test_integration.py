@@ -24,6 +24,7 @@ from asyncpresign import (
     AccessDenied,
     AiobotocoreSigner,
     Credentials,
+    IntegrityError,
     NotFound,
     OfflineSigner,
     PresignedPost,
@@ -135,7 +136,7 @@ async def test_every_size(place: Place, moving: Transfer, size: int, tmp_path: P
         target = S3Object(place.bucket, f"size/{kind}/{size}")
         assert (await getattr(moving, kind)(tmp_path / "up", target)).attempts == 1
         result = await moving.download(target, tmp_path / "down", size=size)
-        assert (result.size, result.verified_by) == (size, "size")
+        assert (result.size, result.verified_by) == (size, "md5")
         assert (tmp_path / "down").read_bytes() == data
 
 
@@ -646,6 +647,8 @@ async def test_nasty_keys_go_up_and_come_down(place: Place, name: str, kind: str
                 received = (await moving.download(S3Object(place.bucket, key))).data
             except ResponseError as error:
                 received, refusal = None, error.code
+            except IntegrityError:  # seaweedfs stores a folder for a key that ends in a slash, and gives back no bytes
+                received = None
         assert proxy.lines == signer.lines
     assert refusal != "SignatureDoesNotMatch"
     assert (received == content) == (name not in UNHELD[place.s3.server]), received

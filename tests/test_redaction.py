@@ -186,6 +186,7 @@ def test_errors_do_not_show_what_grants_access(name: str) -> None:
         (None, "None"),
         (True, "True"),
         (5, "5"),
+        (1 << 64, "an int of 65 bits"),
         (1.5, "1.5"),
         (timedelta(seconds=5), "datetime.timedelta(seconds=5)"),
         (NOW, "datetime 2026-03-01T12:30:45+00:00"),

@@ -81,11 +81,10 @@ async def _what_is_there(
     size = size_of(path)
     if size is None:
         return None
-    match item.if_exists:
-        case "error":
-            raise LocalFileError("exists already", path=path)
-        case "skip":
-            return Moved(size, None, status=Status.SKIPPED), 0
+    if item.if_exists == "error":
+        raise LocalFileError("exists already", path=path)
+    if item.if_exists == "skip":
+        return Moved(size, None, status=Status.SKIPPED), 0
     if expected.size not in (None, size) or expected.part:
         return None
     proof, part_size, attempts = expected.proof, 0, 0

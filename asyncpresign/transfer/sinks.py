@@ -35,6 +35,7 @@ class Sink(Protocol):
 
     async def adopt(self, size: int) -> bool:
         """Go on with what an earlier process left of an object of `size` bytes, if it left anything."""
+        ...
 
     async def sync(self) -> None:
         """Return when what was written outlives a loss of power. Only if `anywhere`."""

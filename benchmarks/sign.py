@@ -212,7 +212,12 @@ def growth(race: Race) -> dict[str, dict[int, float]]:
     """CPU microseconds a URL, as the keys of a call or the credentials in turn become more."""
     tasks: dict[str, Callable[[int], Task]] = {
         "keys": lambda size: {"kind": "batch", "count": max(1, int(size * race.scale))},
-        "credentials": lambda size: {"kind": "turns", "count": max(1, int(20_000 * race.scale)), "credentials": size, **SINGLE},
+        "credentials": lambda size: {
+            "kind": "turns",
+            "count": max(1, int(200_000 * race.scale)),
+            "credentials": size,
+            **SINGLE,
+        },
     }
     found = {}
     for name, sizes in GROWTH.items():

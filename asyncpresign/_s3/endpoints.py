@@ -11,8 +11,8 @@ https://docs.aws.amazon.com/general/latest/gr/s3.html
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ..errors import Problem, UnsupportedRequest, describe, nearest
@@ -36,8 +36,7 @@ _UNSIGNED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointOptions:
+class EndpointOptions(NamedTuple):
     """What the caller chose, validated by `option_problems`; hashable, so that resolving can be remembered."""
 
     region: str
@@ -93,7 +92,7 @@ def resolve(options: EndpointOptions, bucket: str | None, traits: frozenset[Trai
         endpoint = ordinary_bucket(inputs, bucket)  # other servers read nothing out of a name
     for signature in endpoint.signatures:
         if signature.kind is SignatureKind.SIGV4:
-            return replace(endpoint, path=endpoint.path or "/", signatures=(signature,))
+            return endpoint._replace(path=endpoint.path or "/", signatures=(signature,))
     raise UnsupportedRequest(f"bucket: {_UNSIGNED[endpoint.signatures[0].kind]}")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -45,8 +44,7 @@ class Signature(NamedTuple):
     regions: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointInputs:
+class EndpointInputs(NamedTuple):
     """All that decides on an endpoint. The operation says `no_access_points` and what follows, the caller the rest.
 
     `bucket` is a name, an ARN or an alias; None is the account. `use_arn_region` False insists that an ARN is of `region`.
@@ -69,8 +67,7 @@ class EndpointInputs:
     object_lambda: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """Where a request goes. `origin` and `path` go into the URL as they are; `host` is what is signed, normalised.
 
     `path` is encoded, and empty or beginning with `/`: the endpoint's own, and the bucket where it is not in the host.
@@ -105,7 +102,7 @@ class Endpoint:
         if is_ip_address(urlsplit(self.origin).hostname or ""):
             raise UnsupportedRequest("endpoint_url: this operation needs a name for a host, to put its route before it")
         scheme, _, authority = self.origin.partition("://")
-        return replace(self, origin=f"{scheme}://{prefix}{authority}", host=prefix.lower() + self.host)
+        return self._replace(origin=f"{scheme}://{prefix}{authority}", host=prefix.lower() + self.host)
 
     def object_path(self, key: str) -> str:
         """The encoded path of the object `key`: joined by text, never resolved, so `../` and `//` stay what they are."""

@@ -12,7 +12,6 @@ import hashlib
 import re
 from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from typing import Any, NamedTuple
@@ -66,8 +65,7 @@ class Trait(StrEnum):
     """The bucket is in the path, whatever the addressing style."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """One row of the table: `place` is path, query, header, header-map or body.
 
     `column` is the same among path, query and headers. A text that `takes` accepts travels as it is; any other value needs
@@ -85,8 +83,7 @@ class Parameter:
     takes: Callable[[str], bool] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """An operation as the table has it.
 
     `fixed_key` is what the path is beyond the bucket where no parameter says it. Of the parameters, `required` are those

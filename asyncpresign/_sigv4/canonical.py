@@ -13,11 +13,10 @@ UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 
 # RFC 3986 section 2.3 "unreserved"; everything else becomes upper-case %XY of its UTF-8 bytes.
 _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"
-_PLAIN = {False: _UNRESERVED, True: _UNRESERVED + b"/"}
-_BYTE = {
-    keep_slash: tuple(chr(byte) if byte in plain else f"%{byte:02X}" for byte in range(256))
-    for keep_slash, plain in _PLAIN.items()
-}
+_IN_PATH = _UNRESERVED + b"/"
+_BYTE, _PATH_BYTE = (
+    tuple(chr(byte) if byte in plain else f"%{byte:02X}" for byte in range(256)) for plain in (_UNRESERVED, _IN_PATH)
+)
 
 
 def uri_encode(text: str, *, keep_slash: bool = False) -> str:
@@ -27,14 +26,14 @@ def uri_encode(text: str, *, keep_slash: bool = False) -> str:
     'a%20b/%C3%BC'
     """
     encoded = text.encode()
-    if not encoded.translate(None, _PLAIN[keep_slash]):  # nothing is left without the plain ones
+    if not encoded.translate(None, _IN_PATH if keep_slash else _UNRESERVED):  # nothing is left without the plain ones
         return text
-    return "".join(map(_BYTE[keep_slash].__getitem__, encoded))
+    return "".join(map((_PATH_BYTE if keep_slash else _BYTE).__getitem__, encoded))
 
 
 def uri_encode_all(texts: list[str], *, keep_slash: bool = False) -> list[str]:
     """`uri_encode` of each; one look at all of them together tells when none needs it."""
-    if not "".join(texts).encode().translate(None, _PLAIN[keep_slash]):
+    if not "".join(texts).encode().translate(None, _IN_PATH if keep_slash else _UNRESERVED):
         return texts
     return [uri_encode(text, keep_slash=keep_slash) for text in texts]
 

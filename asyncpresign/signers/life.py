@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import time
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from .._sigv4.presign import MAX_EXPIRES, MIN_EXPIRES
 from .._sigv4.signing import amz_date, utc
@@ -51,18 +51,17 @@ class Validity:
     kept: Kept = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _Moment:
+class _Moment(NamedTuple):
     """The second or the window for which all that is signed has the same start."""
 
     start: datetime
     end: datetime
     first: float
     last: float
-    kept: Kept = field(default_factory=Kept)
+    kept: Kept
 
 
-_NEVER = _Moment(_LAST, _LAST, 0, 0)
+_NEVER = _Moment(_LAST, _LAST, 0, 0, Kept())
 
 
 class Lives:
@@ -135,7 +134,7 @@ class Lives:
         # What is kept is forgotten when the credentials end: a window that began before would hide it.
         if self._ends is not None and self._ends > start:
             end = min(end, self._ends)
-        return _Moment(start, end, start.timestamp(), end.timestamp())
+        return _Moment(start, end, start.timestamp(), end.timestamp(), Kept())
 
     def _decide(self, moment: datetime, seconds: int, kept: Kept) -> Validity:
         end = moment + timedelta(seconds=seconds)

@@ -160,7 +160,7 @@ class Presigner:
             bound = extend(bound, extra_query, extra_headers, hoist_headers)
         validity = self._lives.validity(expires_in, signing_time)
         answer = self._answer(bound, http_method or bound.method, validity)
-        call = _named(operation, params, expires_in) if usual and type(params) is dict else None
+        call = _named(operation, params, expires_in)[0] if usual and type(params) is dict else None
         if call is not None:
             fixed = bound.key if bound.key != params.get("Key") else None  # of an operation whose path no parameter says
             validity.kept.keep(call, answer if fixed is None else lambda _: answer(fixed))
@@ -174,12 +174,11 @@ class Presigner:
         kept = self._lives.kept()
         if kept is None or type(params) is not dict:
             return None
-        key = params.get("Key")
-        if key is not None and (type(key) is not str or not is_plain_key(key)):
+        call, key = _named(operation, params, expires_in)
+        answer: _Answer | None = kept.get(call)
+        if answer is None or (key is not None and (type(key) is not str or not is_plain_key(key))):
             return None
-        call = _named(operation, params, expires_in)
-        answer: _Answer | None = None if call is None else kept.get(call)
-        return None if answer is None else answer(key)
+        return answer(key)
 
     def presign_urls(
         self,
@@ -263,7 +262,9 @@ class Presigner:
         `content_length_range` is the short form. A form that S3 would refuse is not signed: `InvalidRequest` says why.
         Raises `UnsupportedRequest` too, and `CredentialsError` when the credentials end too early.
         """
-        call = None if signing_time is not None else _fingerprint(bucket, fields, conditions, content_length_range, expires_in)
+        call = (
+            None if signing_time is not None else _fingerprint((bucket, fields, conditions, content_length_range, expires_in))
+        )
         kept = None if call is None else self._lives.kept()
         answer: _FormAnswer | None = None if kept is None else kept.get(call)
         if answer is not None and (known := answer(key)) is not None:
@@ -361,17 +362,18 @@ class Presigner:
         return validity.kept.keep((region, service, validity.expires_in), signer)
 
 
-def _named(operation: object, params: dict[str, Any], expires_in: object) -> bytes | None:
-    """The fingerprint of a call but for its key."""
+def _named(operation: object, params: dict[str, Any], expires_in: object) -> tuple[bytes | None, Any]:
+    """The fingerprint of a call but for its key, and the key."""
     others = params.copy()
-    keyless = others.pop("Key", None) is None
-    return _fingerprint(operation, in_seconds(expires_in), keyless, others)
+    key = others.pop("Key", None)
+    seconds = expires_in if type(expires_in) is int else in_seconds(expires_in)
+    return _fingerprint((operation, seconds, key is None, others)), key
 
 
-def _fingerprint(*arguments: object) -> bytes | None:
+def _fingerprint(arguments: tuple[Any, ...]) -> bytes | None:
     """The same for arguments that are the same in value and type; None for what is made of more than plain values."""
     try:
-        return marshal.dumps(arguments, 0)  # type: ignore[arg-type]
+        return marshal.dumps(arguments, 0)
     except ValueError:
         return None
 

@@ -32,9 +32,9 @@ class Adjustments:
     def __init__(self, signer: Signer | None) -> None:
         self._signer = signer if isinstance(signer, Adjustable) else None
         self._lock = anyio.Lock()
-        self.possible = self._signer is not None
+        self.possible: bool = self._signer is not None
         self.made: Mapping[Action, int] = {}
-        self.clock_offset = timedelta()
+        self.clock_offset: timedelta = timedelta()
 
     async def make(self, action: Action, known: Mapping[Action, int], offset: timedelta | None) -> None:
         """Take `action`, unless that was done since `known` was all there was, when what has failed was signed."""

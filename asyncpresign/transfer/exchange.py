@@ -94,7 +94,7 @@ class Exchange:
         self._rate = Meter(limits.bytes_per_second, edge) if limits.bytes_per_second is not None else None
         self._bytes: Meter | Tally | None = self._rate
         self.limits = limits
-        self.memory = Memory(limits.memory)
+        self.memory: Memory = Memory(limits.memory)
         self.threads = threads
         self.edge = edge
         self.sizes = sizes

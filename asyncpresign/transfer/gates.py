@@ -37,8 +37,8 @@ def _slots(limit: float) -> Mapping[Lane, anyio.CapacityLimiter]:
 
 class _Host:
     def __init__(self, most: int) -> None:
-        self.window = Window(most, float(most))
-        self.slots = _slots(most)
+        self.window: Window = Window(most, float(most))
+        self.slots: Mapping[Lane, anyio.CapacityLimiter] = _slots(most)
 
     def become(self, window: Window) -> None:
         if int(window.limit) != int(self.window.limit):
@@ -53,9 +53,9 @@ class Pass:
     __slots__ = ("cuts", "held", "host", "lane")
 
     def __init__(self, host: _Host, lane: Lane | None) -> None:
-        self.host = host
-        self.lane = lane
-        self.cuts = host.window.cuts
+        self.host: _Host = host
+        self.lane: Lane | None = lane
+        self.cuts: int = host.window.cuts
         self.held: list[anyio.CapacityLimiter] = []
 
 
@@ -135,7 +135,8 @@ class Memory:
     """At most `whole` bytes held at once by all who ask for them first; in the order in which they ask."""
 
     def __init__(self, whole: int) -> None:
-        self._whole = self.left = whole
+        self._whole = whole
+        self.left: int = whole
         self._waiting: deque[tuple[int, anyio.Event]] = deque()
 
     @asynccontextmanager

@@ -86,7 +86,7 @@ class Job:
         self._journal = journal
         self._on_event = on_event
         self._report = report
-        self.scope = anyio.CancelScope()
+        self.scope: anyio.CancelScope = anyio.CancelScope()
         self.failure: Exception | None = None
 
     async def outcome(self, item: Item | Settled) -> TransferResult:

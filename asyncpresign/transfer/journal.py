@@ -49,7 +49,9 @@ class Book:
 
     def __init__(self, path: str, job: str, settings: str) -> None:
         self._path = path
-        self.commits = 0
+        self.commits: int = 0
+        self.run: int
+        self.salt: str
         with self._as_journal_error():
             self._connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
         try:
@@ -164,8 +166,8 @@ class Call:
     __slots__ = ("answer", "args", "of")
 
     def __init__(self, of: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        self.of = of
-        self.args = args
+        self.of: Callable[..., Any] = of
+        self.args: tuple[Any, ...] = args
         self.answer: list[Any] = []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from math import inf
 
 from ..http.transport import Answer, RequestBody
@@ -21,7 +21,7 @@ class Meter:
 
     def __init__(self, rate: float, edge: Edge) -> None:
         self._rate = rate
-        self.piece = max(LEAST, min(PIECE, int(rate / 64)))
+        self.piece: int = max(LEAST, min(PIECE, int(rate / 64)))
         self._edge = edge
         self._full_at = -inf
 
@@ -37,7 +37,7 @@ class Tally:
     def __init__(self, tell: Callable[[int], None], meter: Meter | None) -> None:
         self._tell = tell
         self._meter = meter
-        self.piece = PIECE if meter is None else meter.piece
+        self.piece: int = PIECE if meter is None else meter.piece
         self._untold = 0
 
     async def spend(self, amount: int) -> None:
@@ -55,7 +55,7 @@ class MeteredBody:
     def __init__(self, body: RequestBody, meter: Meter | Tally) -> None:
         self._body = body
         self._meter = meter
-        self.size = body.size
+        self.size: int = body.size
 
     async def chunks(self) -> AsyncIterator[bytes]:
         async for chunk in self._body.chunks():
@@ -71,8 +71,8 @@ class MeteredAnswer:
     def __init__(self, answer: Answer, meter: Meter | Tally) -> None:
         self._answer = answer
         self._meter = meter
-        self.status = answer.status
-        self.headers = answer.headers
+        self.status: int = answer.status
+        self.headers: Mapping[str, str] = answer.headers
 
     async def chunks(self) -> AsyncIterator[bytes]:
         async for chunk in self._answer.chunks():

@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from botocore.exceptions import EndpointProviderError
 from botocore.loaders import Loader
 
 from asyncpresign import InvalidRequest, UnsupportedRequest
+from asyncpresign._s3 import _partitions_table
 from asyncpresign._s3.arns import partition_of
 from asyncpresign._s3.hosts import EndpointInputs
 from asyncpresign._s3.rules import resolve_endpoint
@@ -154,7 +156,7 @@ def test_every_answer_is_that_of_the_rule_set() -> None:
 
 
 def test_the_partitions_are_those_of_the_installed_botocore() -> None:
-    assert generate_partitions.TABLE.read_text(encoding="utf-8") == generate_partitions.render()
+    assert Path(_partitions_table.__file__).read_text(encoding="utf-8") == generate_partitions.render()
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,13 @@ def test_style_and_script_pass_the_policy_by_their_hashes_or_by_a_nonce() -> Non
     assert page.attributes("meta")[1]["content"] == policy
 
 
+def test_a_form_with_a_redirect_is_not_sent_by_script() -> None:
+    told = [
+        Page(make_post(**fields).html()).attributes("form")[0] for fields in ({}, {"success_action_redirect": "https://a/"})
+    ]
+    assert ["data-redirects" in form for form in told] == [False, True]
+
+
 def test_only_a_form_with_a_redirect_may_lead_on_to_another_site() -> None:
     assert "form-action https://bucket.example;" in make_post().content_security_policy()
     assert "form-action" not in make_post(success_action_redirect="https://a/").content_security_policy()

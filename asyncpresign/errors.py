@@ -231,10 +231,11 @@ def _bare(name: str) -> str:
 
 
 _GRANTS = "x-amz-signature|x-amz-security-token|x-amz-s3session-token|x-amz-credential|signature|awsaccesskeyid|policy"
-_LIVE = re.compile(rf"(\b(?:{_GRANTS})=)[^&\s\"'<>]+", re.IGNORECASE)
-_USERINFO = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^/?#@\s]*@")
+# Not compiled before they are needed: signing a first URL has no use for them.
+_LIVE = rf"(?i)(\b(?:{_GRANTS})=)[^&\s\"'<>]+"
+_USERINFO = r"(?i)(\b[a-z][a-z0-9+.-]*://)[^/?#@\s]*@"
 
 
 def redact(text: str) -> str:
     """`text` with the values of query parameters that grant access, and any `user:password@`, replaced by `...`."""
-    return _USERINFO.sub(r"\1...@", _LIVE.sub(r"\1...", text))
+    return re.sub(_USERINFO, r"\1...@", re.sub(_LIVE, r"\1...", text))

@@ -42,12 +42,12 @@ def parse_arn(text: str) -> Arn | None:
 
 
 # Slashes within an ARN separate nothing but its pieces.
-_POINT = re.compile(r"(arn:(?:[^:/]+:){2}(?:[^:/]*:){2}(?:outpost[:/][^:/]+[:/])?accesspoint[:/][^:/]+)/(.*)", re.DOTALL)
+_POINT = r"(?s)(arn:(?:[^:/]+:){2}(?:[^:/]*:){2}(?:outpost[:/][^:/]+[:/])?accesspoint[:/][^:/]+)/(.*)"
 
 
 def split_bucket(text: str) -> tuple[str, str]:
     """A bucket, or an access point's ARN, and the key that follows its slash; both as they stand."""
-    if point := _POINT.fullmatch(text):
+    if point := re.fullmatch(_POINT, text):
         return point[1], point[2]
     bucket, _, key = text.partition("/")
     return bucket, key

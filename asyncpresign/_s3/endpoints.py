@@ -13,10 +13,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from ..errors import Problem, UnsupportedRequest, describe, nearest
-from .hosts import Endpoint, EndpointInputs, SignatureKind, conflicts, is_ip_address, region_problems, url_problems
+from .hosts import Endpoint, EndpointInputs, SignatureKind, conflicts, is_ip_address, region_problems, split_url, url_problems
 from .operations import Trait
 from .rules import ordinary_bucket, resolve_endpoint
 
@@ -115,7 +114,7 @@ def _inputs(options: EndpointOptions, bucket: str | None, traits: frozenset[Trai
 
 def _is_path_style(options: EndpointOptions, bucket: str | None) -> bool:
     # Nothing can stand before an address, a dotted bucket included, which AWS's rules put there.
-    if options.endpoint_url is not None and is_ip_address(urlsplit(options.endpoint_url).hostname or ""):
+    if options.endpoint_url is not None and is_ip_address(split_url(options.endpoint_url).hostname or ""):
         return True
     if bucket is not None and bucket.startswith("arn:"):
         return False

@@ -9,21 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._sigv4.canonical import uri_encode
 from ..errors import Problem, UnsupportedRequest, describe
 from .arns import dns_suffix, partition_of
 
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
 LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 _BUCKET_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _LIKE_IPV4 = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
 # RFC 3986 without what would move a signature: user, query, fragment, a port in a second spelling.
-_URL = re.compile(
-    r"""(?ix) https?:// (?: [a-z0-9._-]+ | \[[0-9a-f:.]+\] ) (?: :[1-9][0-9]{0,4} )?
+_URL = r"""(?ix) https?:// (?: [a-z0-9._-]+ | \[[0-9a-f:.]+\] ) (?: :[1-9][0-9]{0,4} )?
     (?: / (?: [a-z0-9/._~!$&'()*+,;=:@-] | %[0-9a-f]{2} )* )?"""
-)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -99,7 +99,7 @@ class Endpoint(NamedTuple):
 
         Raises `UnsupportedRequest` when that is an address.
         """
-        if is_ip_address(urlsplit(self.origin).hostname or ""):
+        if is_ip_address(split_url(self.origin).hostname or ""):
             raise UnsupportedRequest("endpoint_url: this operation needs a name for a host, to put its route before it")
         scheme, _, authority = self.origin.partition("://")
         return self._replace(origin=f"{scheme}://{prefix}{authority}", host=prefix.lower() + self.host)
@@ -137,14 +137,14 @@ def region_problems(labels: Sequence[object]) -> list[Problem]:
 
 def url_problems(url: object) -> list[Problem]:
     """Why `url` could not be an endpoint; None is AWS's own."""
-    if url is None or (isinstance(url, str) and _URL.fullmatch(url) and _is_sound(url)):
+    if url is None or (isinstance(url, str) and re.fullmatch(_URL, url) and _is_sound(url)):
         return []
     return [Problem("endpoint_url", "http(s)://host[:port][/base/path] without user, query and fragment", describe(url))]
 
 
 def _is_sound(url: str) -> bool:
     try:
-        parts = urlsplit(url)
+        parts = split_url(url)
         _ = parts.port
     except ValueError:  # a port over 65535, brackets around what is no address
         return False
@@ -153,6 +153,13 @@ def _is_sound(url: str) -> bool:
 
 
 # --- hosts, paths and signatures -----------------------------------------------------------------------------------------
+
+
+def split_url(url: str) -> SplitResult:
+    """The parts of an endpoint's URL. Raises `ValueError` for what is none."""
+    from urllib.parse import urlsplit  # which loads more than signing for AWS itself needs
+
+    return urlsplit(url)
 
 
 class Base(NamedTuple):
@@ -168,7 +175,7 @@ def base_of(inputs: EndpointInputs, host: str) -> Base:
     """The custom endpoint, if there is one, else AWS's `host`."""
     if inputs.endpoint_url is None:
         return Base("https", host, "", "")
-    parts = urlsplit(inputs.endpoint_url)
+    parts = split_url(inputs.endpoint_url)
     return Base(parts.scheme, parts.netloc, parts.path, parts.hostname or "")
 
 
@@ -192,9 +199,7 @@ def endpoint_at(base: Base, prefix: str, *signatures: Signature) -> Endpoint:
     """
     authority = prefix + base.authority
     host = authority.lower()
-    port = urlsplit(f"//{base.authority}").port
-    if port == _DEFAULT_PORTS[base.scheme]:
-        host = host.removesuffix(f":{port}")
+    host = host.removesuffix(f":{_DEFAULT_PORTS[base.scheme]}")
     return Endpoint(f"{base.scheme}://{authority}", host, base.path, signatures)
 
 

@@ -332,10 +332,8 @@ _Encoded = _Pairs | None
 _HOST_LABEL = re.compile(r"(?!-)[a-zA-Z0-9-]{1,63}(?<!-)")
 _VERSION_SUFFIX = re.compile(r"\?versionId=\S+$")
 # Access points, also those of object lambdas and of Outposts: their objects are named `{arn}/object/{key}`.
-_POINT_ARN = re.compile(
-    r"""(?x) arn:aws .* (?: :(?:s3|s3-object-lambda): [a-z0-9-]* :[0-9]{12}:accesspoint[/:] [a-zA-Z0-9.-]{1,63}
+_POINT_ARN = r"""(?x) arn:aws .* (?: :(?:s3|s3-object-lambda): [a-z0-9-]* :[0-9]{12}:accesspoint[/:] [a-zA-Z0-9.-]{1,63}
     | :s3-outposts: [a-z0-9-]+ :[0-9]{12}:outpost[/:] [a-zA-Z0-9-]{1,63} [/:]accesspoint[/:] [a-zA-Z0-9-]{1,63} ) $"""
-)
 # strftime follows the locale; RFC 9110 section 5.6.7 does not.
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -408,7 +406,7 @@ def _copy_source(wire: str, value: Any) -> _Encoded:
         bucket, key, given = value.get("Bucket"), value.get("Key"), value.get("VersionId")
         if not (isinstance(bucket, str) and isinstance(key, str) and isinstance(given, str | None)):
             return None
-        source = f"{bucket}/object/{key}" if _POINT_ARN.match(bucket) else f"{bucket}/{key}"
+        source = f"{bucket}/object/{key}" if re.match(_POINT_ARN, bucket) else f"{bucket}/{key}"
         version = "" if given is None else f"?versionId={given}"
     else:
         return None

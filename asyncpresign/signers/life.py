@@ -101,10 +101,9 @@ class Lives:
         """
         if signing_time is not None:
             return self._decide(_whole(signing_time), _whole_seconds(expires_in), Kept())
-        now = self._now
-        if not self._is(now):
-            now = self._now = self._moment(utc_now() if self._clock is None else self._clock())
-        seconds = _whole_seconds(expires_in)
+        if self.kept() is None:
+            self._now = self._moment(utc_now() if self._clock is None else self._clock())
+        now, seconds = self._now, _whole_seconds(expires_in)
         found: Validity | None = now.kept.get(seconds)
         if found is None:
             found = now.kept.keep(seconds, self._decide(now.start, seconds, now.kept))
@@ -113,14 +112,10 @@ class Lives:
     def kept(self) -> Kept | None:
         """What validities of this second or window keep, if there was one."""
         now = self._now
-        return now.kept if self._is(now) else None
-
-    def _is(self, moment: _Moment) -> bool:
-        """Whether it is `moment`, told at once for the system's clock and for those that give UTC."""
-        if self._clock is None:
-            return moment.first <= time() < moment.last
+        if self._clock is None:  # told at once, as by clocks that give UTC
+            return now.kept if now.first <= time() < now.last else None
         given = self._clock()
-        return type(given) is datetime and given.tzinfo is UTC and moment.start <= given < moment.end
+        return now.kept if type(given) is datetime and given.tzinfo is UTC and now.start <= given < now.end else None
 
     def _moment(self, given: datetime) -> _Moment:
         """The second or window in which `given` lies, from its start to the next one's, with nothing kept yet."""

@@ -193,7 +193,9 @@ class Demo:
         if self.keep:
             self._tell(f"\n  an HTML form   {page.as_uri()}")
         else:
-            self._tell(f"\n  an HTML form\n\n{form.html(title='Upload to the demo')}")
+            # As a browser without scripts sees it: style and script would fill screens.
+            whole = form.html(fragment=True)
+            self._tell(f"\n  an HTML form\n\n{whole[whole.index('<form') : whole.index('</section>')]}")
 
     def _report(self, summary: Summary) -> None:
         if self.as_json:

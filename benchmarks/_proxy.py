@@ -17,6 +17,9 @@ from collections import Counter
 from contextlib import suppress
 
 PIECE = 256 * 1024
+# What is signed to have ended already is signed for this long, and nothing else is.
+STALE_SECONDS = 60
+STALE = b"X-Amz-Expires=%d&" % STALE_SECONDS
 REFUSAL = b"<Error><Code>SlowDown</Code><Message>told by a benchmark</Message></Error>"
 
 
@@ -84,7 +87,9 @@ class Proxy:
             raise Ended
 
     def _fault(self, head: bytes) -> str | None:
-        if head.startswith(b"GET ") and re.search(rb"\r\nrange: *bytes=", head, re.IGNORECASE):
+        if STALE in head:  # the server's to refuse: a request that is spoilt twice is tried again once
+            what = "stale"
+        elif head.startswith(b"GET ") and re.search(rb"\r\nrange: *bytes=", head, re.IGNORECASE):
             what = "range"
         elif head.startswith(b"PUT ") and b"partNumber=" in head.partition(b"\r\n")[0]:
             what = "part"

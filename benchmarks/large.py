@@ -29,11 +29,13 @@ from asyncpresign.cli.console import parse_size
 from asyncpresign.cli.demo import peak_memory
 from asyncpresign.testing import LocalS3, local_s3
 
+from ._proxy import STALE_SECONDS
+
 SERVERS = ("juicefs", "seaweedfs")
 PIECE = 1 << 20
 BUCKET = "benchmark"
 FAULTS = [["part", 2, "refuse"], ["part", 3, "cut"], ["range", 2, "refuse"], ["range", 3, "cut"]]
-# The signings, by operation, that come out expired; others than those that the proxy spoils.
+# The signings, by operation, that come out expired; the proxy lets those through.
 STALE = {"upload_part": 6, "get_object": 8}
 
 
@@ -52,7 +54,7 @@ class Behind(OfflineSigner):
         self.expired.append(operation)
         now = datetime.now(UTC)
         stale = await super().presign(
-            operation, *arguments, **{**options, "signing_time": now - timedelta(hours=1)}, expires_in=60
+            operation, *arguments, **{**options, "signing_time": now - timedelta(hours=1)}, expires_in=STALE_SECONDS
         )
         return PresignedRequest(stale.method, stale.url, stale.headers, now + timedelta(hours=1))
 

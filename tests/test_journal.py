@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -30,8 +31,9 @@ from asyncpresign import (
     S3Object,
 )
 from asyncpresign import Upload as UploadItem
+from asyncpresign.transfer.files import Threads
 from asyncpresign.transfer.items import Item
-from asyncpresign.transfer.journal import APPLICATION, Book, Call, open_journal
+from asyncpresign.transfer.journal import APPLICATION, Book, Call, Journal, open_journal
 from asyncpresign.transfer.rows import ItemKey, Row, State, Verdict, item_key, job_problem, settings_text, verdict
 
 END = datetime(2026, 11, 24, tzinfo=UTC)
@@ -440,3 +442,22 @@ def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     name, settings = connection.execute("select name, settings from job").fetchone()
     assert (name, json.loads(settings)) == ("job", {"require_checksum": False})
     connection.close()
+
+
+async def test_what_is_done_is_written_also_for_one_who_is_cancelled_before_the_thread_is_free(tmp_path: Path) -> None:
+    threads, path, item, free = Threads(1), str(tmp_path / "j"), key(Download(S3Object("b", "k"), "f")), threading.Event()
+    journal = Journal(await threads.run(Book, path, "job", SETTINGS), threads)
+    await journal.begin(item)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(threads.run, free.wait)
+        await anyio.wait_all_tasks_blocked()
+        ending = asyncio.create_task(journal.end(item, State.DONE, 5))
+        await anyio.wait_all_tasks_blocked()
+        ending.cancel()
+        await anyio.lowlevel.checkpoint()
+        free.set()
+        await asyncio.wait([ending])
+    await threads.run(journal.close)
+    again = await threads.run(Book, path, "job", SETTINGS)
+    assert await threads.run(again.counts) == {State.DONE: 1}
+    await threads.run(again.close)

@@ -204,7 +204,8 @@ class Journal:
             raise self._failure
         calls, self._waiting = self._waiting, []
         try:
-            await self._threads.run(self._book.apply, calls)
+            # Also for those who are cancelled now: what they moved is moved.
+            await self._threads.run(self._book.apply, calls, certain=True)
         except JournalError as error:
             self._failure = error
             raise

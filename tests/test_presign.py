@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from asyncpresign import Credentials, Presigner
 from asyncpresign._sigv4.canonical import uri_encode_all
-from asyncpresign._sigv4.presign import QuerySigner, presign_url
+from asyncpresign._sigv4.presign import QuerySigner
 from asyncpresign._sigv4.signing import CredentialScope
 
 from . import reference
-from .stdlib_only import cases, check_botocore_url, check_presigned_url
+from .stdlib_only import cases, check_botocore_url, check_presigned_url, presign_url
 
 EXAMPLE = {
     "method": "GET",

@@ -93,30 +93,3 @@ class QuerySigner:
         proof = self._host_only if signed_headers == "host" else self._proof(signed_headers)
         encoded = [*encode_query(own), *proof]
         return join_query(encoded), canonical_query(encoded)
-
-
-def presign_url(
-    *,
-    method: str,
-    origin: str,
-    host: str,
-    path: str,
-    query: Sequence[tuple[str, str]],
-    headers: Mapping[str, str],
-    access_key_id: str,
-    secret_access_key: str,
-    session_token: str | None,
-    scope: CredentialScope,
-    timestamp: str,
-    expires_in: int,
-) -> str:
-    """One presigned URL; see `QuerySigner`."""
-    signer = QuerySigner(
-        access_key_id=access_key_id,
-        secret_access_key=secret_access_key,
-        session_token=session_token,
-        scope=scope,
-        timestamp=timestamp,
-        expires_in=expires_in,
-    )
-    return signer.template(method=method, origin=origin, host=host, path=path, query=query, headers=headers)("")

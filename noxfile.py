@@ -31,7 +31,13 @@ nox.options.error_on_missing_interpreters = False
 PROJECT = nox.project.load_toml("pyproject.toml")
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = sorted({HERE, *nox.project.python_versions(PROJECT)}, key=lambda version: int(version.split(".")[1]))
-SANS_IO = ("asyncpresign/_sigv4/*", "asyncpresign/_s3/*", "asyncpresign/errors.py", "asyncpresign/models.py")
+SANS_IO = (
+    "asyncpresign/_sigv4/*",
+    "asyncpresign/_s3/*",
+    "asyncpresign/_values.py",
+    "asyncpresign/errors.py",
+    "asyncpresign/models.py",
+)
 BOTH_CORES = ("-n", "2")  # for what neither starts servers nor is measured
 INSTALLED = {"ASYNCPRESIGN_TEST_INSTALLED": "1"}  # tests/conftest.py and tests/stdlib_only.py then insist on the wheel
 

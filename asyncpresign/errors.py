@@ -16,16 +16,18 @@
         LocalFileError (also OSError)      .path
       JournalError                         another job's, locked, damaged
 
-This module imports nothing of the package and nothing outside the standard library. No message made here or handed
-in may hold a secret or a live signature: `describe` and `redact` are what the rest of the package builds its texts with.
+This module imports nothing of the package but `_values`, and nothing outside the standard library. No message made here
+or handed in may hold a secret or a live signature: `describe` and `redact` are what the rest of the package builds its
+texts with.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from ._values import dataclass
 
 
 class PresignError(Exception):

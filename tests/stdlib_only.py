@@ -32,7 +32,7 @@ from asyncpresign._sigv4.canonical import (  # noqa: E402
     uri_encode,
 )
 from asyncpresign._sigv4.post_policy import sign_form  # noqa: E402
-from asyncpresign._sigv4.presign import QuerySigner  # noqa: E402
+from asyncpresign._sigv4.presign import prove, url_template  # noqa: E402
 from asyncpresign._sigv4.signing import CredentialScope, signature, signing_key, string_to_sign  # noqa: E402
 
 VECTORS = Path(__file__).with_name("vectors")
@@ -77,9 +77,9 @@ def check_signing_key(test: unittest.TestCase, case: Case) -> None:
 
 
 def presign_url(*, method: str, origin: str, host: str, path: str, query: Any, headers: Any, **given: Any) -> str:
-    """One URL of a `QuerySigner` that is made for it."""
-    signer = QuerySigner(**given)
-    return signer.template(method=method, origin=origin, host=host, path=path, query=query, headers=headers)("")
+    """One URL of a template and a proof that are made for it."""
+    request = {"method": method, "origin": origin, "host": host, "path": path, "query": query, "headers": headers}
+    return url_template(**request, with_token=given["session_token"] is not None).at(prove(**given))("")
 
 
 def check_presigned_url(test: unittest.TestCase, case: Case) -> None:

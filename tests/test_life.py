@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from asyncpresign import Credentials, CredentialsError, InvalidRequest, Presigner
 from asyncpresign.signers.life import Kept, Lives
+from asyncpresign.signers.presigner import _PLANS
 
 from . import reference
 
@@ -27,56 +28,73 @@ def lives(clock: list[datetime], *, ends: datetime | None = None, window: int | 
     return Lives(ends, "clamp", window, lambda: clock[-1])
 
 
-def test_a_validity_is_kept_for_its_second_and_no_longer() -> None:
+def test_a_moment_is_kept_for_its_second_and_no_longer() -> None:
     clock = [NOW]
     decided = lives(clock)
-    first = decided.validity(60, None)
+    first = decided.now()
     clock.append(NOW + timedelta(milliseconds=399))
-    assert decided.validity(60, None) is first
-    assert decided.validity(61, None).expires_in == 61
+    assert decided.now() is first
     clock.append(NOW + timedelta(milliseconds=400))
-    second = decided.validity(60, None)
-    assert (second.timestamp, second.expires_at) == ("20260301T123046Z", first.expires_at + timedelta(seconds=1))
+    second = decided.now()
+    assert (second.timestamp, second.start) == ("20260301T123046Z", first.start + timedelta(seconds=1))
     assert second.kept is not first.kept
 
 
 def test_a_clock_that_goes_back_is_believed() -> None:
     clock = [NOW]
     decided = lives(clock)
-    decided.validity(60, None)
+    decided.now()
     clock.append(NOW - timedelta(hours=1))
-    assert decided.validity(60, None).timestamp == "20260301T113045Z"
+    assert decided.now().timestamp == "20260301T113045Z"
 
 
 def test_a_clock_of_another_zone_tells_the_same_moment() -> None:
     clock = [NOW.astimezone(timezone(timedelta(hours=5)))]
     decided = lives(clock)
-    assert decided.validity(60, None) == lives([NOW]).validity(60, None)
+    assert (decided.now().start, decided.now().timestamp) == (NOW.replace(microsecond=0), "20260301T123045Z")
     clock.append(clock[0] + timedelta(seconds=1))
-    assert decided.validity(60, None).timestamp == "20260301T123046Z"
+    assert decided.now().timestamp == "20260301T123046Z"
 
 
 def test_seconds_are_the_same_in_every_spelling() -> None:
     decided = lives([NOW])
-    assert decided.validity(60, None) is decided.validity(timedelta(minutes=1), None)
+    assert decided.life(decided.now(), 60) == decided.life(decided.now(), timedelta(minutes=1))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        NOW,
+        MIDNIGHT,
+        datetime(1000, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
+        datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+        datetime(9998, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+    ],
+    ids=str,
+)
+def test_a_moment_begins_where_its_second_does(given: datetime) -> None:
+    moment = lives([NOW]).moment(given)
+    assert moment.start == given.replace(microsecond=0)
+    assert moment.end - moment.start == timedelta(seconds=1)
+    assert moment.first <= given.timestamp() < moment.last or given.year == 9998  # where a float has no microseconds left
 
 
 def test_a_given_moment_leaves_the_clocks_alone() -> None:
     decided = lives([NOW])
-    now = decided.validity(60, None)
-    assert decided.validity(60, MIDNIGHT).timestamp == "20260302T000000Z"
-    assert decided.validity(60, None) is now
+    now = decided.now()
+    assert decided.moment(MIDNIGHT).timestamp == "20260302T000000Z"
+    assert decided.now() is now
 
 
 def test_a_window_is_kept_as_long_as_it_lasts() -> None:
     clock = [NOW]
     decided = lives(clock, window=60)
-    first = decided.validity(120, None)
+    first = decided.now()
     assert first.timestamp == "20260301T123000Z"
     clock.append(NOW.replace(second=59))
-    assert decided.validity(120, None) is first
+    assert decided.now() is first
     clock.append(NOW.replace(minute=31, second=0, microsecond=0))
-    assert decided.validity(120, None).timestamp == "20260301T123100Z"
+    assert decided.now().timestamp == "20260301T123100Z"
 
 
 @pytest.mark.parametrize("window", [None, 3600])
@@ -84,18 +102,54 @@ def test_nothing_kept_hides_the_end_of_the_credentials(window: int | None) -> No
     ends = NOW + timedelta(seconds=2, milliseconds=400)
     clock = [NOW]
     decided = lives(clock, ends=ends, window=window)
-    assert decided.validity(7200, None).expires_at == ends.replace(microsecond=0)
+    assert decided.life(decided.now(), 7200)[1] == ends.replace(microsecond=0)
     clock.append(ends)
     with pytest.raises(CredentialsError, match="the credentials end at 2026-03-01T12:30:48Z"):
-        decided.validity(7200, None)
+        decided.life(decided.now(), 7200)
 
 
 def test_what_is_kept_has_an_end() -> None:
-    kept = Kept()
-    for number in range(10 * Kept.SIZE):
+    kept = Kept(16)
+    for number in range(100):
         kept.keep(number, number)
-        assert len(kept) <= Kept.SIZE
-    assert kept[10 * Kept.SIZE - 1] == 10 * Kept.SIZE - 1
+        assert len(kept) <= 16
+    assert kept[99] == 99
+
+
+def test_a_customers_own_key_is_forgotten_with_its_second() -> None:
+    presigner, clock = signed_by(0)
+    key = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "a-key-of-the-customers-own------"}
+    _PLANS.clear()
+    presigner.presign("get_object", {**OBJECT, **key})
+    assert len(_PLANS) == 0
+    presigner.presign("get_object", OBJECT)
+    assert len(_PLANS) == 1
+    kept = presigner._lives.now().kept
+    clock.append(MIDNIGHT + timedelta(seconds=1))
+    assert presigner._lives.now().kept is not kept
+
+
+def test_plans_are_shared_by_credentials_and_by_nothing_else() -> None:
+    """What differs in anything but the credentials and the moment is signed as by one that never saw the others."""
+    options: list[dict[str, Any]] = [
+        {"region": "eu-central-1"},
+        {"region": "us-east-1"},
+        {"region": "us-east-1", "addressing_style": "path"},
+        {"region": "us-east-1", "use_dualstack": True},
+        {"region": "us-east-1", "endpoint_url": "http://localhost:9000"},
+        {"region": "us-east-1", "public_endpoint_url": "http://localhost:9001"},
+    ]
+    some = [Credentials("AKID", "secret"), Credentials("AKIE", "secret2"), Credentials("AKIF", "secret", "to/ken")]
+    given = [(one, option) for one in some for option in options]
+    sharing = [sign_at_now(*each) for each in given]
+    assert len(set(sharing)) == len(given)
+    for each, url in zip(given, sharing, strict=True):
+        _PLANS.clear()
+        assert sign_at_now(*each) == url
+
+
+def sign_at_now(credentials: Credentials, options: dict[str, Any]) -> str:
+    return Presigner(credentials, clock=lambda: NOW, **options).presign("get_object", OBJECT).url
 
 
 def test_a_presigner_can_be_pickled_after_it_has_signed() -> None:

@@ -33,6 +33,7 @@ OURS = {
     "asyncpresign._sigv4.canonical",
     "asyncpresign._sigv4.presign",
     "asyncpresign._sigv4.signing",
+    "asyncpresign._values",
     "asyncpresign.errors",
     "asyncpresign.models",
     "asyncpresign.signers",
@@ -41,7 +42,10 @@ OURS = {
     "asyncpresign.signers.presigner",
 }
 # What the standard library's own modules load beneath these differs from release to release.
-NEVER = {"asyncio", "configparser", "xml", "difflib", "json", "logging", "shlex", "socket", "ssl", "tempfile", "uuid"}
+NEVER = {
+    *("asyncio", "configparser", "dataclasses", "difflib", "inspect", "ipaddress", "json", "logging"),
+    *("shlex", "socket", "ssl", "tempfile", "urllib", "uuid", "xml"),
+}
 
 WITHOUT_OPENSSL = """
 import sys

@@ -14,7 +14,7 @@ from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict, TypeGuard, Unpack
 
-from .signing import ALGORITHM, CredentialScope, keyed_hash, signing_key
+from .signing import ALGORITHM, CredentialScope, keyed_hash, signing_pads
 
 FILENAME = "${filename}"
 LENGTH = "content-length-range"
@@ -118,12 +118,13 @@ class FormArguments(TypedDict):
 def sign_form(*, key: str, **given: Unpack[FormArguments]) -> dict[str, str]:
     """The form's fields in order: the caller's, the key, the credential, the policy, the signature."""
     proof = _proof(given)
-    return _signed("", _document(key, proof, given), _signer(given), given["fields"], key, proof)
+    return _signed(_blank(given["fields"], proof), key, "", _document(key, proof, given), _signer(given))
 
 
 def form_template(**given: Unpack[FormArguments]) -> Callable[[str], dict[str, str]]:
     """`sign_form` as a function of the key, for keys without `${filename}` of which none of the conditions speaks."""
-    fields, proof = dict(given["fields"]), _proof(given)
+    proof = _proof(given)
+    blank = _blank(given["fields"], proof)
     hole = json.dumps(key_condition(_HOLE))
     above, below = _document(_HOLE, proof, given).split(hole)
     start, end = hole.split(_quote(_HOLE))
@@ -132,7 +133,7 @@ def form_template(**given: Unpack[FormArguments]) -> Callable[[str], dict[str, s
     whole = len(above) // 3 * 3
     begun, above = _encode(above[:whole]), above[whole:]
     sign = _signer(given, begun)
-    return lambda key: _signed(begun, f"{above}{_quote(key)}{below}", sign, fields, key, proof)
+    return lambda key: _signed(blank, key, begun, f"{above}{_quote(key)}{below}", sign)
 
 
 def speaks_of_key(conditions: Iterable[Condition]) -> bool:
@@ -151,7 +152,7 @@ def _proof(given: FormArguments) -> dict[str, str]:
 
 
 def _signer(given: FormArguments, begun: str = "") -> Callable[[str], str]:
-    return keyed_hash(signing_key(given["secret_access_key"], given["scope"]), begun)
+    return keyed_hash(signing_pads(given["secret_access_key"], given["scope"]), begun)
 
 
 def _document(key: str, proof: Mapping[str, str], given: FormArguments) -> str:
@@ -164,12 +165,17 @@ def _encode(document: str) -> str:
     return b2a_base64(document.encode(), newline=False).decode()
 
 
-def _signed(
-    begun: str, document: str, sign: Callable[[str], str], fields: Mapping[str, str], key: str, proof: Mapping[str, str]
-) -> dict[str, str]:
+def _blank(fields: Mapping[str, str], proof: Mapping[str, str]) -> dict[str, str]:
+    """The form before its key is known."""
+    return {**fields, "key": "", **proof, "policy": "", "x-amz-signature": ""}
+
+
+def _signed(blank: dict[str, str], key: str, begun: str, document: str, sign: Callable[[str], str]) -> dict[str, str]:
     """The form whose policy is `begun` and then `document`'s base64, of which `sign` takes the latter."""
     rest = _encode(document)
-    return {**fields, "key": key, **proof, "policy": begun + rest, "x-amz-signature": sign(rest)}
+    form = blank.copy()
+    form["key"], form["policy"], form["x-amz-signature"] = key, begun + rest, sign(rest)
+    return form
 
 
 # --- reading and keeping a policy -------------------------------------------------------------------------------------

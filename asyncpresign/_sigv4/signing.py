@@ -51,8 +51,6 @@ def string_to_sign(timestamp: str, scope: CredentialScope, canonical_request: st
     return preamble(timestamp, scope) + hashlib.sha256(canonical_request.encode()).hexdigest()
 
 
-# A day's keys of a thousand credentials in four regions; one costs as much as signing five URLs.
-@lru_cache(maxsize=4096)
 def signing_key(secret_access_key: str, scope: CredentialScope) -> bytes:
     """The 32-byte key, good for one day, region and service."""
     key = f"AWS4{secret_access_key}".encode()
@@ -65,24 +63,36 @@ def signing_key(secret_access_key: str, scope: CredentialScope) -> bytes:
 _BLOCK = 64
 _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 
-
+Pads = tuple["hashlib._Hash", "hashlib._Hash"]
 State = Callable[[], "hashlib._Hash"]
 
 
-def keyed_states(key: bytes, beginning: str = "") -> tuple[State, State]:
-    """What makes fresh copies of HMAC-SHA256's two hashes for texts that start with `beginning`.
-
-    `key` has 64 bytes at the most. What does not change, both padded keys and the beginning, is hashed here, once. The
-    first hash goes on with the rest of the text, the second with the digest of the first.
-    """
+def keyed_pads(key: bytes) -> Pads:
+    """HMAC-SHA256's two hashes of a `key` of 64 bytes at the most, before the text. They are to be copied."""
     block = key.ljust(_BLOCK, b"\0")
-    inner = hashlib.sha256(block.translate(_INNER) + beginning.encode())
-    return inner.copy, hashlib.sha256(block.translate(_OUTER)).copy
+    return hashlib.sha256(block.translate(_INNER)), hashlib.sha256(block.translate(_OUTER))
 
 
-def keyed_hash(key: bytes, beginning: str = "") -> Callable[[str], str]:
+# A day's of a thousand credentials in four regions; one costs as much as signing five URLs.
+@lru_cache(maxsize=4096)
+def signing_pads(secret_access_key: str, scope: CredentialScope) -> Pads:
+    """`keyed_pads` of the signing key."""
+    return keyed_pads(signing_key(secret_access_key, scope))
+
+
+def keyed_states(pads: Pads, beginning: str) -> tuple[State, State]:
+    """What makes fresh copies of HMAC's two hashes for texts that start with `beginning`, which is hashed here, once.
+
+    The first hash goes on with the rest of the text, the second with the digest of the first.
+    """
+    inner = pads[0].copy()
+    inner.update(beginning.encode())
+    return inner.copy, pads[1].copy
+
+
+def keyed_hash(pads: Pads, beginning: str = "") -> Callable[[str], str]:
     """A function from the rest of a text that starts with `beginning` to the text's lower-case hex HMAC-SHA256."""
-    inner_state, outer_state = keyed_states(key, beginning)
+    inner_state, outer_state = keyed_states(pads, beginning)
 
     def sign(rest: str) -> str:
         inner, outer = inner_state(), outer_state()
@@ -95,4 +105,4 @@ def keyed_hash(key: bytes, beginning: str = "") -> Callable[[str], str]:
 
 def signature(key: bytes, text: str) -> str:
     """The lower-case hex HMAC-SHA256 of a string to sign, or of a base64 POST policy."""
-    return keyed_hash(key)(text)
+    return keyed_hash(keyed_pads(key))(text)

@@ -1,16 +1,16 @@
 """From when to when a signature is good: the clock, the signing window, and the end of the credentials.
 
-A decision is kept for its second or window, with a place beside it for what the signatures of that time share.
+A start is kept for its second or window, with a place beside it for what the signatures of that time share.
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from time import time
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
 from .._sigv4.presign import MAX_EXPIRES, MIN_EXPIRES
 from .._sigv4.signing import amz_date, utc
@@ -22,6 +22,7 @@ Clock = Callable[[], datetime]
 _T = TypeVar("_T")
 # Years of four digits, in which the longest life ends too.
 _FIRST, _LAST = datetime(1000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 
 
@@ -30,50 +31,54 @@ def utc_now() -> datetime:
 
 
 class Kept(dict[Hashable, Any]):
-    """A memory of `SIZE` things at the most, which then begins anew; threads may share it."""
+    """A memory of `size` things at the most, which then begins anew; threads may share it."""
 
-    SIZE = 256
+    __slots__ = ("_size",)
+
+    def __init__(self, size: int = 256) -> None:
+        self._size = size
 
     def keep(self, key: Hashable, value: _T) -> _T:
-        if len(self) >= self.SIZE:
+        if len(self) >= self._size:
             self.clear()
         self[key] = value
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class Validity:
-    """When a signature starts and ends. `kept` is for what signatures share that start when this one does."""
+class Moment:
+    """The second or the window in which all that is signed has the same `start`, until before `end`.
 
-    timestamp: str
-    expires_in: int
-    expires_at: datetime
-    kept: Kept = field(compare=False, repr=False)
+    `timestamp` is the start as `amz_date` has it, `first` and `last` are both in seconds since 1970; `kept` is a place for what
+    its signatures share.
+    """
 
+    __slots__ = ("end", "first", "kept", "last", "start", "timestamp")
 
-class _Moment(NamedTuple):
-    """The second or the window for which all that is signed has the same start."""
-
-    start: datetime
-    end: datetime
-    first: float
-    last: float
-    kept: Kept
+    def __init__(self, start: datetime, timestamp: str, end: datetime) -> None:
+        self.start = start
+        self.timestamp = timestamp
+        self.end = end
+        self.kept = Kept()
+        self.first = start.timestamp()
+        self.last = end.timestamp()
 
 
-_NEVER = _Moment(_LAST, _LAST, 0, 0, Kept())
+_NEVER = Moment(_LAST, amz_date(_LAST), _LAST)
 
 
 class Lives:
-    """Decides validities. `ends` is when the credentials do, `window` in seconds; without a `clock` it is the system's."""
+    """Decides from when and how long signatures are good.
+
+    `ends` is when the credentials do, `window` in seconds; without a `clock` it is the system's.
+    """
 
     def __init__(
         self, ends: datetime | None, short_credentials: Literal["clamp", "raise"], window: Seconds | None, clock: Clock | None
     ) -> None:
         self._ends = ends
         self._short_credentials = short_credentials
-        self._window = None if window is None else _whole_seconds(window)
-        self._least = MIN_EXPIRES if self._window is None else 2 * self._window
+        self._window = 1 if window is None else _whole_seconds(window)
+        self._least = MIN_EXPIRES if window is None else 2 * self._window
         self._clock = clock
         self._now = _NEVER
 
@@ -94,55 +99,60 @@ class Lives:
             problems.append(Problem("expires_in", expected, describe(expires_in)))
         return problems + ([] if signing_time is None else _moment_problems("signing_time", signing_time))
 
-    def validity(self, expires_in: Seconds, signing_time: datetime | None) -> Validity:
-        """`expires_in` and `signing_time` hold no problem; what the clock says is looked at here.
+    def now(self) -> Moment:
+        """The moment that the clock tells. Raises `InvalidRequest` for what no clock should."""
+        now = self._now
+        if self._clock is None:  # told at once, as by clocks that give UTC
+            if now.first <= time() < now.last:
+                return now
+            given = utc_now()
+        else:
+            given = self._clock()
+            if type(given) is datetime and given.tzinfo is UTC and now.start <= given < now.end:
+                return now
+        if problems := _moment_problems("clock", given):
+            raise InvalidRequest(*problems)
+        # A window that began before the credentials ended would hide their end.
+        window = self._window if self._ends is None or given < self._ends else 1
+        self._now = now = _moment(given, window, self._ends)
+        return now
+
+    def moment(self, signing_time: datetime | None) -> Moment:
+        """The second of `signing_time`, which holds no problem, whatever clock and window say; None is now."""
+        return self.now() if signing_time is None else _moment(signing_time, 1, None)
+
+    def life(self, moment: Moment, expires_in: Seconds) -> tuple[int, datetime]:
+        """How many seconds a signature of `moment` is good, and its end; `expires_in` holds no problem.
 
         Raises `CredentialsError` when the credentials end too early.
         """
-        if signing_time is not None:
-            return self._decide(_whole(signing_time), _whole_seconds(expires_in), Kept())
-        if self.kept() is None:
-            self._now = self._moment(utc_now() if self._clock is None else self._clock())
-        now, seconds = self._now, _whole_seconds(expires_in)
-        found: Validity | None = now.kept.get(seconds)
-        if found is None:
-            found = now.kept.keep(seconds, self._decide(now.start, seconds, now.kept))
-        return found
-
-    def kept(self) -> Kept | None:
-        """What validities of this second or window keep, if there was one."""
-        now = self._now
-        if self._clock is None:  # told at once, as by clocks that give UTC
-            return now.kept if now.first <= time() < now.last else None
-        given = self._clock()
-        return now.kept if type(given) is datetime and given.tzinfo is UTC and now.start <= given < now.end else None
-
-    def _moment(self, given: datetime) -> _Moment:
-        """The second or window in which `given` lies, from its start to the next one's, with nothing kept yet."""
-        if problems := _moment_problems("clock", given):
-            raise InvalidRequest(*problems)
-        start = _whole(given)
-        end = start + _SECOND
-        if self._window is not None and (self._ends is None or given < self._ends):
-            start -= timedelta(seconds=int(start.timestamp()) % self._window)
-            end = start + timedelta(seconds=self._window)
-        # What is kept is forgotten when the credentials end: a window that began before would hide it.
-        if self._ends is not None and self._ends > start:
-            end = min(end, self._ends)
-        return _Moment(start, end, start.timestamp(), end.timestamp(), Kept())
-
-    def _decide(self, moment: datetime, seconds: int, kept: Kept) -> Validity:
-        end = moment + timedelta(seconds=seconds)
+        seconds = _whole_seconds(expires_in)
+        end = moment.start + timedelta(seconds=seconds)
         limit = self._ends
         if limit is not None and limit < end:
             # X-Amz-Expires counts whole seconds, so what is left is rounded down: a URL never outlives its credentials.
-            left = int((limit - moment).total_seconds())
+            left = (limit - moment.start) // _SECOND
             if left < MIN_EXPIRES or self._short_credentials == "raise":
                 ending = f"{limit.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-                asked = f"{seconds} seconds from {amz_date(moment)} were asked for"
+                asked = f"{seconds} seconds from {moment.timestamp} were asked for"
                 raise CredentialsError(f"the credentials end at {ending}, and {asked}")
-            seconds, end = left, moment + timedelta(seconds=left)
-        return Validity(amz_date(moment), seconds, end, kept)
+            seconds, end = left, moment.start + timedelta(seconds=left)
+        return seconds, end
+
+
+def _moment(given: datetime, window: int, limit: datetime | None) -> Moment:
+    """The window, in seconds, in which `given` lies, cut short where the credentials end."""
+    second = (given - _EPOCH) // _SECOND
+    start, timestamp = _told(second - second % window)
+    end = start + timedelta(seconds=window)
+    return Moment(start, timestamp, min(end, limit) if limit is not None and limit > start else end)
+
+
+# Many presigners of one process start in the same second.
+@lru_cache(maxsize=64)
+def _told(second: int) -> tuple[datetime, str]:
+    start = _EPOCH + timedelta(seconds=second)
+    return start, amz_date(start)
 
 
 def window_problems(window: object) -> list[Problem]:
@@ -153,13 +163,9 @@ def window_problems(window: object) -> list[Problem]:
     return [Problem("signing_window", expected, describe(window))]
 
 
-def _whole(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(microsecond=0)
-
-
 def in_seconds(value: Any) -> Any:
     """A `timedelta` in seconds, anything else as it is."""
-    return value.total_seconds() if isinstance(value, timedelta) else value
+    return value if type(value) is int else value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def _whole_seconds(value: Seconds) -> int:

@@ -12,13 +12,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
-from .._s3.endpoints import Endpoint, EndpointOptions, option_problems, resolve
+from .._s3.endpoints import EndpointOptions, option_problems, resolve
 from .._s3.hoisting import Hoist, addition_problems, extend
 from .._s3.operations import BoundRequest, are_plain_keys, bind, is_plain_key, key_problems
 from .._sigv4.canonical import uri_encode, uri_encode_all
-from .._sigv4.presign import QuerySigner, URLTemplate
+from .._sigv4.presign import Proof, URLTemplate, prove, url_template
 from .._sigv4.signing import CredentialScope
 from ..errors import InvalidRequest, Problem, UnsupportedRequest, describe, nearest
 from ..models import (
@@ -28,11 +28,11 @@ from ..models import (
     PresignedRequest,
     PresignedURLs,
     S3Object,
-    presigned_post,
-    presigned_request,
+    new_post,
+    new_request,
 )
 from .base import Operation, Seconds
-from .life import Clock, Lives, Validity, in_seconds, window_problems
+from .life import Clock, Kept, Lives, Moment, in_seconds, window_problems
 
 if TYPE_CHECKING:
     from .._sigv4.post_policy import Condition, FormArguments
@@ -43,10 +43,28 @@ BATCH = 256
 _METHOD = re.compile(r"[A-Z]+")
 
 
-# The answer to a call as a function of the key.
-_Answer = Callable[[str | None], PresignedRequest]
-# The same for a form; None for what needs a closer look.
+# A form as a function of the key; None for what needs a closer look.
 _FormAnswer = Callable[[str], PresignedPost | None]
+
+
+class _Plan(NamedTuple):
+    """What a call comes to, whoever signs it, whenever: `keyed` is whether its path ends with the caller's key."""
+
+    bound: BoundRequest
+    method: str
+    body: BodyKind
+    keyed: bool
+    template: URLTemplate
+    region: str
+    service: str
+
+
+# A request that is signed but for the key: the URL as a function of that, the rest as `PresignedRequest` has it, and
+# whether the path ends with the key.
+_Ready = tuple[Callable[[str], str], str, dict[str, str], datetime, str, BodyKind, bool]
+
+# The plans of calls that differ in their keys alone; those of a thousand take three megabytes.
+_PLANS = Kept(1024)
 
 
 class PresignerOptions(TypedDict, total=False):
@@ -115,6 +133,7 @@ class Presigner:
         if problems:
             raise InvalidRequest(*problems)
         self._credentials = credentials
+        self._temporary = credentials.session_token is not None
         self._lives = Lives(credentials.expires_at, short_credentials, signing_window, clock)
 
     def __repr__(self) -> str:
@@ -148,37 +167,26 @@ class Presigner:
         remain. Raises `InvalidRequest`, `UnsupportedRequest`, or `CredentialsError` when the credentials end too early.
         """
         params = {} if params is None else params
-        bare = extra_query is None and extra_headers is None and hoist_headers is False
-        usual = bare and http_method is None and signing_time is None
-        if usual and (known := self._recall(operation, params, expires_in)) is not None:
-            return known
-        problems = self._lives.problems(expires_in, signing_time) + _method_problems(http_method)
-        if not bare:
-            problems += addition_problems(extra_query, extra_headers, hoist_headers)
-        bound = _bind(operation, params, problems)
-        if not bare:
-            bound = extend(bound, extra_query, extra_headers, hoist_headers)
-        validity = self._lives.validity(expires_in, signing_time)
-        answer = self._answer(bound, http_method or bound.method, validity)
-        call = _named(operation, params, expires_in)[0] if usual and type(params) is dict else None
+        seconds = expires_in if type(expires_in) is int else in_seconds(expires_in)
+        asked = (operation, seconds, http_method, hoist_headers, extra_query, extra_headers)
+        moment, call = self._lives.now() if signing_time is None else None, None
+        if type(params) is dict:
+            others = params.copy()
+            key = others.pop("Key", None)
+            call = _fingerprint((asked, key is None, others))
+            ready: _Ready | None = None if moment is None else moment.kept.get(call)
+            # What was remembered holds no problem, so the key is all that is left to look at.
+            if ready is not None and (key is None or is_plain_key(key)):
+                return _answer(ready, key)
+        problems = self._lives.problems(expires_in, signing_time)
+        plan = self._plan(call, operation, params, problems, http_method, hoist_headers, extra_query, extra_headers)
+        moment = moment or self._lives.moment(signing_time)
+        seconds, expires_at = self._lives.life(moment, expires_in)
+        url, bound = plan.template.at(self._proof(plan, moment, seconds)), plan.bound
+        ready = (url, plan.method, bound.headers, expires_at, bound.operation, plan.body, plan.keyed)
         if call is not None:
-            fixed = bound.key if bound.key != params.get("Key") else None  # of an operation whose path no parameter says
-            validity.kept.keep(call, answer if fixed is None else lambda _: answer(fixed))
-        return answer(bound.key)
-
-    def _recall(self, operation: Operation, params: Mapping[str, Any], expires_in: Seconds) -> PresignedRequest | None:
-        """The answer to a call that differs in its key alone from one of the same second, if there was one.
-
-        What was remembered holds no problem, so the key is all that is left to look at.
-        """
-        kept = self._lives.kept()
-        if kept is None or type(params) is not dict:
-            return None
-        call, key = _named(operation, params, expires_in)
-        answer: _Answer | None = kept.get(call)
-        if answer is None or (key is not None and (type(key) is not str or not is_plain_key(key))):
-            return None
-        return answer(key)
+            moment.kept.keep(call, ready)
+        return _answer(ready, params.get("Key"))
 
     def presign_urls(
         self,
@@ -211,19 +219,22 @@ class Presigner:
         shared = {} if params is None else params
         problems = [*_keys_problems(keys), *self._lives.problems(expires_in, None), *_shared_problems(shared)]
         named = {**shared, "Bucket": bucket, "Key": "-"} if isinstance(shared, Mapping) else shared
-        bound = _bind(operation, named, problems)
-        validity = self._lives.validity(expires_in, None)
-        if bound.headers:
-            wanted = ", ".join(sorted(bound.headers))
+        asked = (operation, in_seconds(expires_in), None, False, None, None)
+        call = _fingerprint((asked, False, {**shared, "Bucket": bucket})) if type(shared) is dict else None
+        plan = self._plan(call, operation, named, problems)
+        moment = self._lives.now()
+        seconds, expires_at = self._lives.life(moment, expires_in)
+        if plan.bound.headers:
+            wanted = ", ".join(sorted(plan.bound.headers))
             raise UnsupportedRequest(f"params: {wanted} must be sent as headers, which a list of URLs cannot say; use presign")
-        urls = PresignedURLs(method=bound.method, expires_at=validity.expires_at)
-        return urls, self._sign_batches(bound, keys, shared, validity)
+        urls = PresignedURLs(method=plan.method, expires_at=expires_at)
+        return urls, self._sign_batches(plan, keys, shared, self._proof(plan, moment, seconds))
 
     def _sign_batches(
-        self, bound: BoundRequest, keys: Iterable[str | S3Object], params: Mapping[str, Any], validity: Validity
+        self, plan: _Plan, keys: Iterable[str | S3Object], params: Mapping[str, Any], proof: Proof
     ) -> Iterator[list[str]]:
         problems: list[Problem] = []
-        url = self._template(bound, bound.method, validity)
+        url, bound = plan.template.at(proof), plan.bound
         source, read = iter(keys), 0
         while batch := list(islice(source, BATCH)):
             names: list[Any] = batch if are_plain_keys(batch) else _names(batch, bound.bucket)
@@ -236,7 +247,7 @@ class Presigner:
                     one, found = _bind_key(bound, key, params, f"keys[{index}]")
                     problems += found
                     if not problems:
-                        own = url if one.query is bound.query else self._template(one, one.method, validity)
+                        own = url if one.query is bound.query else self._new_plan(one, None, one.key).template.at(proof)
                         urls.append(own(uri_encode(one.key or "", keep_slash=True)))
                 yield urls
             read += len(batch)
@@ -262,11 +273,10 @@ class Presigner:
         `content_length_range` is the short form. A form that S3 would refuse is not signed: `InvalidRequest` says why.
         Raises `UnsupportedRequest` too, and `CredentialsError` when the credentials end too early.
         """
-        call = (
-            None if signing_time is not None else _fingerprint((bucket, fields, conditions, content_length_range, expires_in))
-        )
-        kept = None if call is None else self._lives.kept()
-        answer: _FormAnswer | None = None if kept is None else kept.get(call)
+        seconds = expires_in if type(expires_in) is int else in_seconds(expires_in)
+        call = _fingerprint((bucket, fields, conditions, content_length_range, seconds))
+        moment = self._lives.now() if signing_time is None else None
+        answer: _FormAnswer | None = None if moment is None or call is None else moment.kept.get(call)
         if answer is not None and (known := answer(key)) is not None:
             return known
         return self._new_form(call, bucket, key, fields, conditions, content_length_range, expires_in, signing_time)
@@ -293,81 +303,91 @@ class Presigner:
         if problems:
             raise InvalidRequest(*problems)
         endpoint = resolve(self._options, bucket)
-        validity = self._lives.validity(expires_in, signing_time)
+        moment = self._lives.moment(signing_time)
+        _, expires_at = self._lives.life(moment, expires_in)
         if content_length_range is not None and (bounds := [LENGTH, *content_length_range]) not in map(list, stated):
             stated = [*stated, bounds]
         given: FormArguments = {
             "bucket": bucket,
             "fields": fields,
             "conditions": stated,
-            "expiration": f"{validity.expires_at:%Y-%m-%dT%H:%M:%SZ}",
+            "expiration": f"{expires_at:%Y-%m-%dT%H:%M:%SZ}",
             "access_key_id": self._credentials.access_key_id,
             "secret_access_key": self._credentials.secret_access_key,
             "session_token": self._credentials.session_token,
-            "scope": CredentialScope(validity.timestamp[:8], endpoint.region, endpoint.service),
-            "timestamp": validity.timestamp,
+            "scope": CredentialScope(moment.timestamp[:8], endpoint.region, endpoint.service),
+            "timestamp": moment.timestamp,
         }
         signed = sign_form(key=key, **given)
         if problems := [*unmet_problems(stated, signed), *size_problems(signed)]:
             raise InvalidRequest(*problems)
         if call is not None and not speaks_of_key(stated):
-            validity.kept.keep(call, _form_answer(endpoint.url, form_template(**given), validity.expires_at))
-        return PresignedPost(endpoint.url, signed, validity.expires_at)
+            moment.kept.keep(call, _form_answer(endpoint.url, form_template(**given), expires_at))
+        return PresignedPost(endpoint.url, signed, expires_at)
 
-    def _answer(self, bound: BoundRequest, method: str, validity: Validity) -> _Answer:
-        url, headers, expires_at = self._template(bound, method, validity), bound.headers, validity.expires_at
-        operation = bound.operation
-        body: BodyKind = bound.body.value
+    def _plan(
+        self,
+        call: bytes | None,
+        operation: Operation,
+        params: Mapping[str, Any],
+        problems: list[Problem],
+        http_method: str | None = None,
+        hoist_headers: Hoist = False,
+        extra_query: Mapping[str, str] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+    ) -> _Plan:
+        """What the call comes to. Raises `InvalidRequest` with everything wrong with it, and `problems`."""
+        place = (self._options, self._temporary, call)
+        if call is not None and not problems:
+            known: _Plan | None = _PLANS.get(place)
+            if known is not None and ((key := params.get("Key")) is None or is_plain_key(key)):
+                return known
+        problems += _method_problems(http_method)
+        problems += addition_problems(extra_query, extra_headers, hoist_headers)
+        bound = _bind(operation, params, problems)
+        if extra_query or extra_headers or hoist_headers:
+            bound = extend(bound, extra_query, extra_headers, hoist_headers)
+        plan = self._new_plan(bound, http_method, params.get("Key"))
+        # A customer's own key is forgotten with its second.
+        return _PLANS.keep(place, plan) if call is not None and not _holds_secret(bound) else plan
 
-        def answer(key: str | None) -> PresignedRequest:
-            rest = "" if key is None else uri_encode(key, keep_slash=True)
-            return presigned_request(method, url(rest), headers.copy(), expires_at, operation, body)
-
-        return answer
-
-    def _template(self, bound: BoundRequest, method: str, validity: Validity) -> URLTemplate:
-        endpoint, signer = self._place(bound, validity)
-        return signer.template(
-            method=method,
-            origin=endpoint.origin,
-            host=endpoint.host,
-            path=endpoint.path if bound.key is None else endpoint.object_path(""),
-            query=bound.query,
-            headers=bound.headers,
-        )
-
-    def _place(self, bound: BoundRequest, validity: Validity) -> tuple[Endpoint, QuerySigner]:
-        """Where such requests go, and what signs them there."""
-        place = (bound.bucket, bound.traits, bound.host_prefix, validity.expires_in)
-        known: tuple[Endpoint, QuerySigner] | None = validity.kept.get(place)
-        if known is not None:
-            return known
+    def _new_plan(self, bound: BoundRequest, http_method: str | None, key: str | None) -> _Plan:
         endpoint = resolve(self._options, bound.bucket, bound.traits)
         if bound.host_prefix:
             endpoint = endpoint.behind(bound.host_prefix)
-        return validity.kept.keep(place, (endpoint, self._signer(endpoint.region, endpoint.service, validity)))
+        method, keyed = http_method or bound.method, bound.key is not None and bound.key == key
+        template = url_template(
+            method=method,
+            origin=endpoint.origin,
+            host=endpoint.host,
+            path=endpoint.path if bound.key is None else endpoint.object_path("" if keyed else bound.key),
+            query=bound.query,
+            headers=bound.headers,
+            with_token=self._temporary,
+        )
+        return _Plan(bound, method, bound.body.value, keyed, template, endpoint.region, endpoint.service)
 
-    def _signer(self, region: str, service: str, validity: Validity) -> QuerySigner:
-        found: QuerySigner | None = validity.kept.get((region, service, validity.expires_in))
-        if found is not None:
-            return found
-        signer = QuerySigner(
+    def _proof(self, plan: _Plan, moment: Moment, expires_in: int) -> Proof:
+        """What signs a plan in a moment for so many seconds."""
+        place = (plan.region, plan.service, expires_in)
+        known: Proof | None = moment.kept.get(place)
+        if known is not None:
+            return known
+        proof = prove(
             access_key_id=self._credentials.access_key_id,
             secret_access_key=self._credentials.secret_access_key,
             session_token=self._credentials.session_token,
-            scope=CredentialScope(validity.timestamp[:8], region, service),
-            timestamp=validity.timestamp,
-            expires_in=validity.expires_in,
+            scope=CredentialScope(moment.timestamp[:8], plan.region, plan.service),
+            timestamp=moment.timestamp,
+            expires_in=expires_in,
         )
-        return validity.kept.keep((region, service, validity.expires_in), signer)
+        return moment.kept.keep(place, proof)
 
 
-def _named(operation: object, params: dict[str, Any], expires_in: object) -> tuple[bytes | None, Any]:
-    """The fingerprint of a call but for its key, and the key."""
-    others = params.copy()
-    key = others.pop("Key", None)
-    seconds = expires_in if type(expires_in) is int else in_seconds(expires_in)
-    return _fingerprint((operation, seconds, key is None, others)), key
+def _answer(ready: _Ready, key: str | None) -> PresignedRequest:
+    url, method, headers, expires_at, operation, body, keyed = ready
+    rest = "" if key is None or not keyed else uri_encode(key, keep_slash=True)
+    return new_request(method, url(rest), headers.copy(), expires_at, operation, body)
 
 
 def _fingerprint(arguments: tuple[Any, ...]) -> bytes | None:
@@ -376,6 +396,11 @@ def _fingerprint(arguments: tuple[Any, ...]) -> bytes | None:
         return marshal.dumps(arguments, 0)
     except ValueError:
         return None
+
+
+def _holds_secret(bound: BoundRequest) -> bool:
+    """Whether the headers have a key of the customer's."""
+    return any(name.lower().endswith("-customer-key") for name in bound.headers)
 
 
 def _form_answer(url: str, form: Callable[[str], dict[str, str]], expires_at: datetime) -> _FormAnswer:
@@ -388,7 +413,7 @@ def _form_answer(url: str, form: Callable[[str], dict[str, str]], expires_at: da
             return None
         signed = form(key)
         # Four bytes a character are never too few; what may be too much is looked at closely.
-        return presigned_post(url, signed, expires_at) if len(signed["policy"]) + 4 * len(key) <= left else None
+        return new_post(url, signed, expires_at) if len(signed["policy"]) + 4 * len(key) <= left else None
 
     return answer
 

@@ -8,13 +8,13 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html#que
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 
 # RFC 3986 section 2.3 "unreserved"; everything else becomes upper-case %XY of its UTF-8 bytes.
 _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"
 _IN_PATH = _UNRESERVED + b"/"
-_LONG = 256
 _BYTE, _PATH_BYTE = (
     tuple(chr(byte) if byte in plain else f"%{byte:02X}" for byte in range(256)) for plain in (_UNRESERVED, _IN_PATH)
 )
@@ -30,13 +30,21 @@ def uri_encode(text: str, *, keep_slash: bool = False) -> str:
     others = encoded.translate(None, _IN_PATH if keep_slash else _UNRESERVED)  # what is left without the plain ones
     if not others:
         return text
-    spelt = _PATH_BYTE if keep_slash else _BYTE
-    if len(encoded) < _LONG:
-        return "".join(map(spelt.__getitem__, encoded))
-    # Long texts are session tokens, whose base64 has three characters to encode: a pass for each is a tenth of the work.
-    for character in sorted(set(others.decode()), key="%".__ne__):  # the percent sign before others bring more of them
-        text = text.replace(character, "".join([spelt[byte] for byte in character.encode()]))
+    if len(others) * 3 > len(encoded):
+        return "".join(map((_PATH_BYTE if keep_slash else _BYTE).__getitem__, encoded))
+    # Where few have to be encoded, a pass for each character among them is less work than one over all bytes.
+    characters = set(others.decode())
+    if "%" in characters:  # first: what is put in place of the others has some, too
+        characters.remove("%")
+        text = text.replace("%", "%25")
+    for character in characters:
+        text = text.replace(character, _escape(character))
     return text
+
+
+@lru_cache(maxsize=1024)
+def _escape(character: str) -> str:
+    return "".join([_BYTE[byte] for byte in character.encode()])
 
 
 def uri_encode_all(texts: list[str], *, keep_slash: bool = False) -> list[str]:
@@ -48,9 +56,7 @@ def uri_encode_all(texts: list[str], *, keep_slash: bool = False) -> list[str]:
 
 def encode_query(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Names and values, percent-encoded, in the order given."""
-    texts = [text for pair in pairs for text in pair]
-    encoded = iter(uri_encode_all(texts))
-    return list(zip(encoded, encoded, strict=True))
+    return [(uri_encode(name), uri_encode(value)) for name, value in pairs]
 
 
 def join_query(encoded: Iterable[tuple[str, str]]) -> str:

@@ -19,6 +19,12 @@ MIN_EXPIRES = 1
 MAX_EXPIRES = 604_800
 
 _HOLE = "\0"  # stands for what a template leaves open; no part of a canonical request can hold it
+_PROOF = (
+    ("X-Amz-Algorithm", ALGORITHM),
+    ("X-Amz-Credential", _HOLE),
+    ("X-Amz-Date", _HOLE),
+    ("X-Amz-Expires", _HOLE),
+)
 _new_hash = sha256().copy  # a third faster than `sha256`, which looks the algorithm up
 
 
@@ -44,9 +50,7 @@ def prove(
     expires_in: int,
 ) -> Proof:
     """`timestamp` is `amz_date`'s, `expires_in` in seconds."""
-    # But for its slashes, a credential seldom has anything to encode.
-    credential = uri_encode(f"{access_key_id}/{scope}", keep_slash=True).replace("/", "%2F")
-    values = [credential, timestamp, str(expires_in)]
+    values = [uri_encode(f"{access_key_id}/{scope}"), timestamp, str(expires_in)]
     if session_token is not None:
         values.append(uri_encode(session_token))
     return Proof(tuple(values), *keyed_states(signing_pads(secret_access_key, scope), preamble(timestamp, scope)))
@@ -97,8 +101,7 @@ def url_template(
     have a session token.
     """
     header_block, signed_headers = canonical_headers({**headers, "host": host}) if headers else (f"host:{host}\n", "host")
-    pairs = encode_query([*query, ("X-Amz-Algorithm", ALGORITHM), ("X-Amz-SignedHeaders", signed_headers)])
-    pairs[-1:-1] = [("X-Amz-Credential", _HOLE), ("X-Amz-Date", _HOLE), ("X-Amz-Expires", _HOLE)]
+    pairs = [*encode_query(query), *_PROOF, ("X-Amz-SignedHeaders", uri_encode(signed_headers))]
     if with_token:
         pairs.append(("X-Amz-Security-Token", _HOLE))
     request = canonical_request(method, path + _HOLE, canonical_query(pairs), header_block, signed_headers)

@@ -343,9 +343,11 @@ class Presigner:
             if known is not None and ((key := params.get("Key")) is None or is_plain_key(key)):
                 return known
         problems += _method_problems(http_method)
-        problems += addition_problems(extra_query, extra_headers, hoist_headers)
+        bare = extra_query is None and extra_headers is None and hoist_headers is False
+        if not bare:
+            problems += addition_problems(extra_query, extra_headers, hoist_headers)
         bound = _bind(operation, params, problems)
-        if extra_query or extra_headers or hoist_headers:
+        if not bare:
             bound = extend(bound, extra_query, extra_headers, hoist_headers)
         plan = self._new_plan(bound, http_method, params.get("Key"))
         # A customer's own key is forgotten with its second.

@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -56,6 +56,9 @@ def prove(
     return Proof(tuple(values), *keyed_states(signing_pads(secret_access_key, scope), preamble(timestamp, scope)))
 
 
+Signed = Callable[[Iterable[str]], list[str]]
+
+
 class URLTemplate(NamedTuple):
     """A request to be presigned, whoever signs it, whenever: all that proofs and the ends of paths leave as it is.
 
@@ -68,20 +71,23 @@ class URLTemplate(NamedTuple):
     above: str
     hashed: str
 
-    def at(self, proof: Proof) -> Callable[[str], str]:
-        """The URL as a function of how its path ends, which is encoded."""
+    def at(self, proof: Proof) -> Signed:
+        """The URLs as a function of how their paths end, encoded."""
         start, above = self.start, self.above
         end, below = self.sent % proof.values, self.hashed % proof.values
         _, inner_state, outer_state = proof
 
-        def url(rest: str) -> str:
-            request, inner, outer = _new_hash(), inner_state(), outer_state()
-            request.update(f"{above}{rest}{below}".encode())
-            inner.update(request.hexdigest().encode())
-            outer.update(inner.digest())
-            return f"{start}{rest}{end}{outer.hexdigest()}"
+        def urls(rests: Iterable[str]) -> list[str]:
+            made = []
+            for rest in rests:
+                request, inner, outer = _new_hash(), inner_state(), outer_state()
+                request.update(f"{above}{rest}{below}".encode())
+                inner.update(request.hexdigest().encode())
+                outer.update(inner.digest())
+                made.append(f"{start}{rest}{end}{outer.hexdigest()}")
+            return made
 
-        return url
+        return urls
 
 
 def url_template(

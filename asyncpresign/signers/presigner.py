@@ -18,7 +18,7 @@ from .._s3.endpoints import EndpointOptions, option_problems, resolve
 from .._s3.hoisting import Hoist, addition_problems, extend
 from .._s3.operations import BoundRequest, are_plain_keys, bind, is_plain_key, key_problems
 from .._sigv4.canonical import uri_encode, uri_encode_all
-from .._sigv4.presign import Proof, URLTemplate, prove, url_template
+from .._sigv4.presign import Proof, Signed, URLTemplate, prove, url_template
 from .._sigv4.signing import CredentialScope
 from ..errors import InvalidRequest, Problem, UnsupportedRequest, describe, nearest
 from ..models import (
@@ -61,7 +61,7 @@ class _Plan(NamedTuple):
 
 # A request that is signed but for the key: the URL as a function of that, the rest as `PresignedRequest` has it, and
 # whether the path ends with the key.
-_Ready = tuple[Callable[[str], str], str, dict[str, str], datetime, str, BodyKind, bool]
+_Ready = tuple[Signed, str, dict[str, str], datetime, str, BodyKind, bool]
 
 # The plans of calls that differ in their keys alone; those of a thousand take three megabytes.
 _PLANS = Kept(1024)
@@ -168,12 +168,12 @@ class Presigner:
         """
         params = {} if params is None else params
         seconds = expires_in if type(expires_in) is int else in_seconds(expires_in)
-        asked = (operation, seconds, http_method, hoist_headers, extra_query, extra_headers)
         moment, call = self._lives.now() if signing_time is None else None, None
         if type(params) is dict:
             others = params.copy()
             key = others.pop("Key", None)
-            call = _fingerprint((asked, key is None, others))
+            asked = (operation, seconds, http_method, hoist_headers, extra_query, extra_headers, key is None, others)
+            call = _fingerprint(asked)
             ready: _Ready | None = None if moment is None else moment.kept.get(call)
             # What was remembered holds no problem, so the key is all that is left to look at.
             if ready is not None and (key is None or is_plain_key(key)):
@@ -182,8 +182,8 @@ class Presigner:
         plan = self._plan(call, operation, params, problems, http_method, hoist_headers, extra_query, extra_headers)
         moment = moment or self._lives.moment(signing_time)
         seconds, expires_at = self._lives.life(moment, expires_in)
-        url, bound = plan.template.at(self._proof(plan, moment, seconds)), plan.bound
-        ready = (url, plan.method, bound.headers, expires_at, bound.operation, plan.body, plan.keyed)
+        sign, bound = plan.template.at(self._proof(plan, moment, seconds)), plan.bound
+        ready = (sign, plan.method, bound.headers, expires_at, bound.operation, plan.body, plan.keyed)
         if call is not None:
             moment.kept.keep(call, ready)
         return _answer(ready, params.get("Key"))
@@ -218,9 +218,11 @@ class Presigner:
         """The empty result of `presign_urls`, and the batches to fill it with: an event loop breathes in between."""
         shared = {} if params is None else params
         problems = [*_keys_problems(keys), *self._lives.problems(expires_in, None), *_shared_problems(shared)]
-        named = {**shared, "Bucket": bucket, "Key": "-"} if isinstance(shared, Mapping) else shared
-        asked = (operation, in_seconds(expires_in), None, False, None, None)
-        call = _fingerprint((asked, False, {**shared, "Bucket": bucket})) if type(shared) is dict else None
+        named, call = shared, None
+        if isinstance(shared, Mapping):
+            named = {**shared, "Bucket": bucket}
+            call = _fingerprint((operation, in_seconds(expires_in), None, False, None, None, False, named))
+            named["Key"] = "-"
         plan = self._plan(call, operation, named, problems)
         moment = self._lives.now()
         seconds, expires_at = self._lives.life(moment, expires_in)
@@ -234,21 +236,21 @@ class Presigner:
         self, plan: _Plan, keys: Iterable[str | S3Object], params: Mapping[str, Any], proof: Proof
     ) -> Iterator[list[str]]:
         problems: list[Problem] = []
-        url, bound = plan.template.at(proof), plan.bound
+        sign, bound = plan.template.at(proof), plan.bound
         source, read = iter(keys), 0
         while batch := list(islice(source, BATCH)):
             names: list[Any] = batch if are_plain_keys(batch) else _names(batch, bound.bucket)
             if names is batch or are_plain_keys(names):
                 paths = [] if problems else uri_encode_all(names, keep_slash=True)
-                yield [url(path) for path in paths]
+                yield sign(paths)
             else:
                 urls: list[str] = []
                 for index, key in enumerate(batch, read):
                     one, found = _bind_key(bound, key, params, f"keys[{index}]")
                     problems += found
                     if not problems:
-                        own = url if one.query is bound.query else self._new_plan(one, None, one.key).template.at(proof)
-                        urls.append(own(uri_encode(one.key or "", keep_slash=True)))
+                        own = sign if one.query is bound.query else self._new_plan(one, None, one.key).template.at(proof)
+                        urls += own([uri_encode(one.key or "", keep_slash=True)])
                 yield urls
             read += len(batch)
         if problems:
@@ -387,9 +389,10 @@ class Presigner:
 
 
 def _answer(ready: _Ready, key: str | None) -> PresignedRequest:
-    url, method, headers, expires_at, operation, body, keyed = ready
+    sign, method, headers, expires_at, operation, body, keyed = ready
     rest = "" if key is None or not keyed else uri_encode(key, keep_slash=True)
-    return new_request(method, url(rest), headers.copy(), expires_at, operation, body)
+    url = sign((rest,))[0]
+    return new_request(method, url, headers.copy(), expires_at, operation, body)
 
 
 def _fingerprint(arguments: tuple[Any, ...]) -> bytes | None:

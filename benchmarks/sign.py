@@ -209,8 +209,11 @@ def fresh(pythons: Mapping[str, Path], rounds: int) -> list[dict[str, Any]]:
 # --- ours alone -------------------------------------------------------------------------------------------------------
 
 
-def growth(race: Race) -> dict[str, dict[int, float]]:
-    """CPU microseconds a URL, as the keys of a call or the credentials in turn become more."""
+def growth(race: Race, python: Path) -> dict[str, dict[int, float]]:
+    """CPU microseconds a URL, as the keys of a call or the credentials in turn become more.
+
+    Each size has a process of its own, in which nothing is left of another.
+    """
     tasks: dict[str, Callable[[int], Task]] = {
         "keys": lambda size: {"kind": "batch", "count": max(1, int(size * race.scale))},
         "credentials": lambda size: {
@@ -222,7 +225,10 @@ def growth(race: Race) -> dict[str, dict[int, float]]:
     }
     found = {}
     for name, sizes in GROWTH.items():
-        rounds = [[race.cost(tasks[name](size)) for size in sizes] for _ in range(race.rounds)]
+        with ExitStack() as stack:
+            alone = {size: stack.enter_context(Contender(OURS, python)) for size in sizes}
+            races = {size: Race({OURS: contender}, 1, race.scale) for size, contender in alone.items()}
+            rounds = [[races[size].cost(tasks[name](size)) for size in sizes] for _ in range(race.rounds)]
         found[name] = {size: round(median(column), 2) for size, column in zip(sizes, zip(*rounds, strict=True), strict=True)}
     return found
 
@@ -240,7 +246,7 @@ def measure(race: Race, pythons: Mapping[str, Path]) -> dict[str, Any]:
     return {
         "rows": [*map(race.run, ROWS), *fresh(pythons, race.rounds)],
         "operations": operations(race),
-        "growth_cpu_microseconds": growth(race),
+        "growth_cpu_microseconds": growth(race, pythons[OURS]),
         "event_loop": loop(race),
     }
 

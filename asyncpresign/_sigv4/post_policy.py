@@ -14,7 +14,7 @@ from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict, TypeGuard, Unpack
 
-from .signing import ALGORITHM, CredentialScope, keyed_hash, signing_pads
+from .signing import ALGORITHM, CredentialScope, Hashes, begin, finish, signing_hashes
 
 FILENAME = "${filename}"
 LENGTH = "content-length-range"
@@ -118,7 +118,7 @@ class FormArguments(TypedDict):
 def sign_form(*, key: str, **given: Unpack[FormArguments]) -> dict[str, str]:
     """The form's fields in order: the caller's, the key, the credential, the policy, the signature."""
     proof = _proof(given)
-    return _signed(_blank(given["fields"], proof), key, "", _document(key, proof, given), _signer(given))
+    return _signed(_blank(given["fields"], proof), key, "", _document(key, proof, given), _hashes(given))
 
 
 def form_template(**given: Unpack[FormArguments]) -> Callable[[str], dict[str, str]]:
@@ -132,8 +132,8 @@ def form_template(**given: Unpack[FormArguments]) -> Callable[[str], dict[str, s
     # Base64 takes three bytes at a time: what is whole before the key is encoded and hashed here, once.
     whole = len(above) // 3 * 3
     begun, above = _encode(above[:whole]), above[whole:]
-    sign = _signer(given, begun)
-    return lambda key: _signed(blank, key, begun, f"{above}{_quote(key)}{below}", sign)
+    hashes = begin(_hashes(given), begun)
+    return lambda key: _signed(blank, key, begun, f"{above}{_quote(key)}{below}", hashes)
 
 
 def speaks_of_key(conditions: Iterable[Condition]) -> bool:
@@ -151,8 +151,8 @@ def _proof(given: FormArguments) -> dict[str, str]:
     return proof if token is None else {**proof, "x-amz-security-token": token}
 
 
-def _signer(given: FormArguments, begun: str = "") -> Callable[[str], str]:
-    return keyed_hash(signing_pads(given["secret_access_key"], given["scope"]), begun)
+def _hashes(given: FormArguments) -> Hashes:
+    return signing_hashes(given["secret_access_key"], given["scope"])
 
 
 def _document(key: str, proof: Mapping[str, str], given: FormArguments) -> str:
@@ -170,11 +170,11 @@ def _blank(fields: Mapping[str, str], proof: Mapping[str, str]) -> dict[str, str
     return {**fields, "key": "", **proof, "policy": "", "x-amz-signature": ""}
 
 
-def _signed(blank: dict[str, str], key: str, begun: str, document: str, sign: Callable[[str], str]) -> dict[str, str]:
-    """The form whose policy is `begun` and then `document`'s base64, of which `sign` takes the latter."""
+def _signed(blank: dict[str, str], key: str, begun: str, document: str, hashes: Hashes) -> dict[str, str]:
+    """The form whose policy is `begun` and then `document`'s base64, of which `hashes` take the latter."""
     rest = _encode(document)
     form = blank.copy()
-    form["key"], form["policy"], form["x-amz-signature"] = key, begun + rest, sign(rest)
+    form["key"], form["policy"], form["x-amz-signature"] = key, begun + rest, finish(hashes, rest)
     return form
 
 

@@ -7,12 +7,12 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
 from .canonical import canonical_headers, canonical_query, canonical_request, encode_query, join_query, uri_encode
-from .signing import ALGORITHM, CredentialScope, State, keyed_states, preamble, signing_pads
+from .signing import ALGORITHM, CredentialScope, Hashes, begin, preamble, signing_hashes
 
 # The shortest and longest life S3 accepts, in seconds (seven days: a signing key's own limit).
 MIN_EXPIRES = 1
@@ -25,19 +25,18 @@ _PROOF = (
     ("X-Amz-Date", _HOLE),
     ("X-Amz-Expires", _HOLE),
 )
-_new_hash = sha256().copy  # a third faster than `sha256`, which looks the algorithm up
+_NOTHING = sha256()  # to copy it is faster than to call `sha256`, which looks the algorithm up
 
 
 class Proof(NamedTuple):
     """What all URLs have in common that one credential signs in one second for one life, in one scope.
 
-    `values` are those of the authentication parameters, encoded, in the order of their names; the states are HMAC's, which
-    go on with the hash of a canonical request.
+    `values` are those of the authentication parameters, encoded, in the order of their names; the `hashes` go on with that
+    of a canonical request.
     """
 
     values: tuple[str, ...]
-    inner_state: State
-    outer_state: State
+    hashes: Hashes
 
 
 def prove(
@@ -53,10 +52,29 @@ def prove(
     values = [uri_encode(f"{access_key_id}/{scope}"), timestamp, str(expires_in)]
     if session_token is not None:
         values.append(uri_encode(session_token))
-    return Proof(tuple(values), *keyed_states(signing_pads(secret_access_key, scope), preamble(timestamp, scope)))
+    return Proof(tuple(values), begin(signing_hashes(secret_access_key, scope), preamble(timestamp, scope)))
 
 
-Signed = Callable[[Iterable[str]], list[str]]
+class SignedTemplate(NamedTuple):
+    """A template with a proof in place: all but the end of the path is written, and hashed as far as it can be."""
+
+    start: str
+    end: str
+    above: str
+    below: str
+    hashes: Hashes
+
+    def urls(self, rests: Iterable[str]) -> list[str]:
+        """The URLs whose paths end so; `rests` are encoded."""
+        start, end, above, below, (inner_begun, outer_begun) = self
+        made = []
+        for rest in rests:  # with `finish` written out, whose call would be a twentieth of it
+            request, inner, outer = _NOTHING.copy(), inner_begun.copy(), outer_begun.copy()
+            request.update(f"{above}{rest}{below}".encode())
+            inner.update(request.hexdigest().encode())
+            outer.update(inner.digest())
+            made.append(f"{start}{rest}{end}{outer.hexdigest()}")
+        return made
 
 
 class URLTemplate(NamedTuple):
@@ -71,23 +89,10 @@ class URLTemplate(NamedTuple):
     above: str
     hashed: str
 
-    def at(self, proof: Proof) -> Signed:
-        """The URLs as a function of how their paths end, encoded."""
-        start, above = self.start, self.above
-        end, below = self.sent % proof.values, self.hashed % proof.values
-        _, inner_state, outer_state = proof
-
-        def urls(rests: Iterable[str]) -> list[str]:
-            made = []
-            for rest in rests:
-                request, inner, outer = _new_hash(), inner_state(), outer_state()
-                request.update(f"{above}{rest}{below}".encode())
-                inner.update(request.hexdigest().encode())
-                outer.update(inner.digest())
-                made.append(f"{start}{rest}{end}{outer.hexdigest()}")
-            return made
-
-        return urls
+    def at(self, proof: Proof) -> SignedTemplate:
+        start, sent, above, hashed = self
+        values, hashes = proof
+        return SignedTemplate(start, sent % values, above, hashed % values, hashes)
 
 
 def url_template(

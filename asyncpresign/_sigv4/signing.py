@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -63,46 +62,40 @@ def signing_key(secret_access_key: str, scope: CredentialScope) -> bytes:
 _BLOCK = 64
 _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 
-Pads = tuple["hashlib._Hash", "hashlib._Hash"]
-State = Callable[[], "hashlib._Hash"]
+# HMAC's inner and outer hash so far: the inner goes on with the text, the outer with the digest of the inner. To be copied.
+Hashes = tuple["hashlib._Hash", "hashlib._Hash"]
 
 
-def keyed_pads(key: bytes) -> Pads:
-    """HMAC-SHA256's two hashes of a `key` of 64 bytes at the most, before the text. They are to be copied."""
+def keyed_hashes(key: bytes) -> Hashes:
+    """HMAC-SHA256's hashes before the text; `key` has 64 bytes at the most."""
     block = key.ljust(_BLOCK, b"\0")
     return hashlib.sha256(block.translate(_INNER)), hashlib.sha256(block.translate(_OUTER))
 
 
 # A day's of a thousand credentials in four regions; one costs as much as signing five URLs.
 @lru_cache(maxsize=4096)
-def signing_pads(secret_access_key: str, scope: CredentialScope) -> Pads:
-    """`keyed_pads` of the signing key."""
-    return keyed_pads(signing_key(secret_access_key, scope))
+def signing_hashes(secret_access_key: str, scope: CredentialScope) -> Hashes:
+    """`keyed_hashes` of the signing key."""
+    return keyed_hashes(signing_key(secret_access_key, scope))
 
 
-def keyed_states(pads: Pads, beginning: str) -> tuple[State, State]:
-    """What makes fresh copies of HMAC's two hashes for texts that start with `beginning`, which is hashed here, once.
-
-    The first hash goes on with the rest of the text, the second with the digest of the first.
-    """
-    inner = pads[0].copy()
-    inner.update(beginning.encode())
-    return inner.copy, pads[1].copy
+def begin(hashes: Hashes, text: str) -> Hashes:
+    """`hashes` after `text`."""
+    inner, outer = hashes
+    inner = inner.copy()
+    inner.update(text.encode())
+    return inner, outer
 
 
-def keyed_hash(pads: Pads, beginning: str = "") -> Callable[[str], str]:
-    """A function from the rest of a text that starts with `beginning` to the text's lower-case hex HMAC-SHA256."""
-    inner_state, outer_state = keyed_states(pads, beginning)
-
-    def sign(rest: str) -> str:
-        inner, outer = inner_state(), outer_state()
-        inner.update(rest.encode())
-        outer.update(inner.digest())
-        return outer.hexdigest()
-
-    return sign
+def finish(hashes: Hashes, text: str) -> str:
+    """The lower-case hex HMAC-SHA256 of all that was hashed, and `text`."""
+    inner, outer = hashes
+    inner, outer = inner.copy(), outer.copy()
+    inner.update(text.encode())
+    outer.update(inner.digest())
+    return outer.hexdigest()
 
 
 def signature(key: bytes, text: str) -> str:
     """The lower-case hex HMAC-SHA256 of a string to sign, or of a base64 POST policy."""
-    return keyed_hash(keyed_pads(key))(text)
+    return finish(keyed_hashes(key), text)

@@ -18,7 +18,7 @@ from .._s3.endpoints import EndpointOptions, option_problems, resolve
 from .._s3.hoisting import Hoist, addition_problems, extend
 from .._s3.operations import BoundRequest, are_plain_keys, bind, is_plain_key, key_problems
 from .._sigv4.canonical import uri_encode, uri_encode_all
-from .._sigv4.presign import Proof, Signed, URLTemplate, prove, url_template
+from .._sigv4.presign import Proof, SignedTemplate, URLTemplate, prove, url_template
 from .._sigv4.signing import CredentialScope
 from ..errors import InvalidRequest, Problem, UnsupportedRequest, describe, nearest
 from ..models import (
@@ -59,11 +59,11 @@ class _Plan(NamedTuple):
     service: str
 
 
-# A request that is signed but for the key: the URL as a function of that, the rest as `PresignedRequest` has it, and
-# whether the path ends with the key.
-_Ready = tuple[Signed, str, dict[str, str], datetime, str, BodyKind, bool]
+# A request that is signed but for the key: its URL, the rest as `PresignedRequest` has it, whether the path ends with the key.
+_Ready = tuple[SignedTemplate, str, dict[str, str], datetime, str, BodyKind, bool]
 
-# The plans of calls that differ in their keys alone; those of a thousand take three megabytes.
+# For calls that differ in their keys alone. A web service signs a few kinds of calls, often with as many credentials as it
+# has tenants.
 _PLANS = Kept(1024)
 
 
@@ -182,8 +182,8 @@ class Presigner:
         plan = self._plan(call, operation, params, problems, http_method, hoist_headers, extra_query, extra_headers)
         moment = moment or self._lives.moment(signing_time)
         seconds, expires_at = self._lives.life(moment, expires_in)
-        sign, bound = plan.template.at(self._proof(plan, moment, seconds)), plan.bound
-        ready = (sign, plan.method, bound.headers, expires_at, bound.operation, plan.body, plan.keyed)
+        template, bound = plan.template.at(self._proof(plan, moment, seconds)), plan.bound
+        ready = (template, plan.method, bound.headers, expires_at, bound.operation, plan.body, plan.keyed)
         if call is not None:
             moment.kept.keep(call, ready)
         return _answer(ready, params.get("Key"))
@@ -236,21 +236,21 @@ class Presigner:
         self, plan: _Plan, keys: Iterable[str | S3Object], params: Mapping[str, Any], proof: Proof
     ) -> Iterator[list[str]]:
         problems: list[Problem] = []
-        sign, bound = plan.template.at(proof), plan.bound
+        template, bound = plan.template.at(proof), plan.bound
         source, read = iter(keys), 0
         while batch := list(islice(source, BATCH)):
             names: list[Any] = batch if are_plain_keys(batch) else _names(batch, bound.bucket)
             if names is batch or are_plain_keys(names):
                 paths = [] if problems else uri_encode_all(names, keep_slash=True)
-                yield sign(paths)
+                yield template.urls(paths)
             else:
                 urls: list[str] = []
                 for index, key in enumerate(batch, read):
                     one, found = _bind_key(bound, key, params, f"keys[{index}]")
                     problems += found
                     if not problems:
-                        own = sign if one.query is bound.query else self._new_plan(one, None, one.key).template.at(proof)
-                        urls += own([uri_encode(one.key or "", keep_slash=True)])
+                        own = template if one.query is bound.query else self._new_plan(one, None, one.key).template.at(proof)
+                        urls += own.urls([uri_encode(one.key or "", keep_slash=True)])
                 yield urls
             read += len(batch)
         if problems:
@@ -389,9 +389,9 @@ class Presigner:
 
 
 def _answer(ready: _Ready, key: str | None) -> PresignedRequest:
-    sign, method, headers, expires_at, operation, body, keyed = ready
+    template, method, headers, expires_at, operation, body, keyed = ready
     rest = "" if key is None or not keyed else uri_encode(key, keep_slash=True)
-    url = sign((rest,))[0]
+    url = template.urls((rest,))[0]
     return new_request(method, url, headers.copy(), expires_at, operation, body)
 
 

@@ -83,6 +83,7 @@ def _value(cls: Any) -> Any:
     defaults = {name: vars(cls)[name] for name in names if name in vars(cls)}
     kept = {name: part for name, part in vars(cls).items() if name not in (*names, "__dict__", "__weakref__")}
     made: Any = type(cls)(cls.__name__, (_Value,), {**kept, "__slots__": names, "__match_args__": names})
+    made.__qualname__ = cls.__qualname__
     made.__init__ = _init(made, defaults)
     made.__dataclass_fields__ = _Fields(cls.__annotations__, defaults)
     return made

@@ -140,5 +140,6 @@ def test_urls_are_the_specifications(
         expires_in=life,
     )
     urls = template.at(proof).urls(uri_encode_all(keys, keep_slash=True))
+    assert repr((proof, template.at(proof))) == f"(Proof(...), SignedTemplate({template.start!r}, ...))"
     who = {"access_key_id": "AKID", "secret": "secret/ü", "token": token, "scope": str(scope), "timestamp": timestamp}
     assert urls == [reference.presign(key=base[1:] + key, **given, **who, expires_in=life) for key in keys]

@@ -38,6 +38,9 @@ class Proof(NamedTuple):
     values: tuple[str, ...]
     hashes: Hashes
 
+    def __repr__(self) -> str:
+        return "Proof(...)"
+
 
 def prove(
     *,
@@ -63,6 +66,9 @@ class SignedTemplate(NamedTuple):
     above: str
     below: str
     hashes: Hashes
+
+    def __repr__(self) -> str:
+        return f"SignedTemplate({self.start!r}, ...)"
 
     def urls(self, rests: Iterable[str]) -> list[str]:
         """The URLs whose paths end so; `rests` are encoded."""

@@ -305,6 +305,17 @@ def test_the_callers_hold_on_an_answer_changes_no_other() -> None:
     assert presigner.presign("put_object", params).headers["x-amz-meta-a"] == "c"
 
 
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"http_method": "HEAD"},
+    {"hoist_headers": True},
+    {"hoist_headers": "strict"},
+    {"extra_query": {"a": "b"}},
+    {"extra_query": {"a": "c"}},
+    {"extra_headers": {"x-amz-meta-b": "c"}},
+    {"extra_headers": {"x-amz-meta-b": "d"}},
+    {"signing_time": MIDNIGHT},
+]
 values = st.one_of(
     st.sampled_from(["x", "1", "true", "a b", ""]), st.sampled_from([1, True, 1.0, 0, None, NOW, ["a"], {"a": "b"}, b"k"])
 )
@@ -316,17 +327,7 @@ calls = st.tuples(
         max_size=5,
     ).map(lambda some: {"Bucket": "bucket", "Key": "key", **some}),
     st.sampled_from([60, 60.0, timedelta(seconds=60), True, 61]),
-    st.sampled_from(
-        [
-            {},
-            {"http_method": "HEAD"},
-            {"hoist_headers": True},
-            {"extra_query": {"a": "b"}},
-            {"extra_query": {"a": "c"}},
-            {"extra_headers": {"x-amz-meta-b": "c"}},
-            {"signing_time": MIDNIGHT},
-        ]
-    ),
+    st.sampled_from(OPTIONS),
 )
 
 
@@ -342,6 +343,15 @@ def outcome_alone(call: Any) -> Any:
     """That of a presigner which is the first to be asked anything."""
     _PLANS.clear()
     return outcome(frozen(), call)
+
+
+def test_no_option_of_a_call_is_taken_for_another() -> None:
+    params = {**OBJECT, "ACL": "private", "Tagging": "a=b"}  # of which the second stays a header
+    some = [("put_object", params, 60, options) for options in OPTIONS]
+    expected = [outcome_alone(call) for call in some]
+    assert len({getattr(answer, "url", answer) for answer in expected}) == len(OPTIONS)
+    for presigner in (frozen(), frozen()):
+        assert [outcome(presigner, call) for call in some + some] == expected + expected
 
 
 @settings(max_examples=3 * settings().max_examples)

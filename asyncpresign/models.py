@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, SupportsIndex, get_args
 
 from ._s3.arns import split_bucket
 from ._sigv4.signing import utc
-from ._values import dataclass, maker
+from ._values import dataclass
 from .errors import CredentialsError, InvalidRequest, Problem, describe, redact
 
 BodyKind = Literal["none", "required", "optional"]
@@ -230,9 +230,6 @@ class PresignedRequest:
         return shlex.join([*words, self.url])
 
 
-new_request = maker(PresignedRequest)
-
-
 class PresignedURLs(list[str]):
     """URLs in the order of the keys, all for `method` and all good until `expires_at` (aware UTC)."""
 
@@ -330,6 +327,3 @@ class PresignedPost:
         from ._s3.form_page import content_security_policy
 
         return content_security_policy(self.url, self.fields)
-
-
-new_post = maker(PresignedPost)

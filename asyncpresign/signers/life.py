@@ -53,6 +53,12 @@ class Moment:
     """
 
     __slots__ = ("end", "first", "kept", "last", "start", "timestamp")
+    start: datetime
+    timestamp: str
+    end: datetime
+    kept: Kept
+    first: float
+    last: float
 
     def __init__(self, start: datetime, timestamp: str, end: datetime) -> None:
         self.start = start

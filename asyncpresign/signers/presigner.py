@@ -20,17 +20,9 @@ from .._s3.operations import BoundRequest, are_plain_keys, bind, is_plain_key, k
 from .._sigv4.canonical import uri_encode, uri_encode_all
 from .._sigv4.presign import Proof, SignedTemplate, URLTemplate, prove, url_template
 from .._sigv4.signing import CredentialScope
+from .._values import maker
 from ..errors import InvalidRequest, Problem, UnsupportedRequest, describe, nearest
-from ..models import (
-    BodyKind,
-    Credentials,
-    PresignedPost,
-    PresignedRequest,
-    PresignedURLs,
-    S3Object,
-    new_post,
-    new_request,
-)
+from ..models import BodyKind, Credentials, PresignedPost, PresignedRequest, PresignedURLs, S3Object
 from .base import Operation, Seconds
 from .life import Clock, Kept, Lives, Moment, in_seconds, window_problems
 
@@ -41,6 +33,9 @@ if TYPE_CHECKING:
 BATCH = 256
 
 _METHOD = re.compile(r"[A-Z]+")
+
+_new_request = maker(PresignedRequest)
+_new_post = maker(PresignedPost)
 
 
 # A form as a function of the key; None for what needs a closer look.
@@ -392,7 +387,7 @@ def _answer(ready: _Ready, key: str | None) -> PresignedRequest:
     template, method, headers, expires_at, operation, body, keyed = ready
     rest = "" if key is None or not keyed else uri_encode(key, keep_slash=True)
     url = template.urls((rest,))[0]
-    return new_request(method, url, headers.copy(), expires_at, operation, body)
+    return _new_request(method, url, headers.copy(), expires_at, operation, body)
 
 
 def _fingerprint(arguments: tuple[Any, ...]) -> bytes | None:
@@ -418,7 +413,7 @@ def _form_answer(url: str, form: Callable[[str], dict[str, str]], expires_at: da
             return None
         signed = form(key)
         # Four bytes a character are never too few; what may be too much is looked at closely.
-        return new_post(url, signed, expires_at) if len(signed["policy"]) + 4 * len(key) <= left else None
+        return _new_post(url, signed, expires_at) if len(signed["policy"]) + 4 * len(key) <= left else None
 
     return answer
 

@@ -31,7 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "credentials": {"errors", "_sigv4", "_s3", "profiles", "models"},
     "inspection": {"errors", "_sigv4", "_s3", "models"},
     "http": {"errors", "models"},
-    "signers": {"errors", "_sigv4", "_s3", "models", "credentials", "http"},
+    "signers": {"_values", "errors", "_sigv4", "_s3", "models", "credentials", "http"},
     "transfer": {"errors", "_sigv4", "_s3", "models", "http", "signers"},
     "testing": {"errors", "models"},
     "web": {"errors", "models", "signers", "transfer"},

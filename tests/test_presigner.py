@@ -382,7 +382,7 @@ def test_all_problems_of_a_call_are_said_at_once() -> None:
         "expires_in", "signing_time",
     ]  # fmt: skip
     batch = {"operation": "get_object", "bucket": "", "keys": "key", "params": {"Key": "x"}, "expires_in": 0}
-    assert refused(presigner().presign_urls, **batch) == ["params['Bucket']", "keys", "expires_in", "params['Key']"]
+    assert refused(presigner().presign_urls, **batch) == ["params['Bucket']", "keys", "params['Key']", "expires_in"]
     signer = {
         "credentials": None,
         "region": "",

@@ -89,7 +89,11 @@ def extend(
     if problems:
         raise InvalidRequest(*problems)
     if hoist_headers:
-        query += [(name.lower(), value) for name, value in headers.items() if name.lower().startswith(HONOURED)]
+        hoisted = {name.lower(): value for name, value in headers.items() if name.lower().startswith(HONOURED)}
+        if taken := [name for name, _ in query if name in hoisted]:
+            expected = "a name that no hoisted header has"
+            raise InvalidRequest(*[Problem(f"extra_query[{name!r}]", expected, repr(name)) for name in taken])
+        query += hoisted.items()
         headers = {name: value for name, value in headers.items() if not name.lower().startswith(HONOURED)}
         if hoist_headers == "strict" and headers:
             left = ", ".join(sorted(headers))

@@ -22,6 +22,7 @@ from ..errors import InvalidRequest, Problem, describe, nearest, redact
 from ._operations_table import NAMES, TABLE, OperationName
 
 __all__ = [
+    "GLANCES",
     "Body",
     "BoundRequest",
     "Operation",
@@ -65,11 +66,14 @@ class Trait(StrEnum):
     """The bucket is in the path, whatever the addressing style."""
 
 
+Glance = Callable[[Any], str | None]
+
+
 class Parameter(NamedTuple):
     """One row of the table: `place` is path, query, header, header-map or body.
 
-    `column` is the same among path, query and headers. A text that `takes` accepts travels as it is; any other value needs
-    a closer look.
+    `column` is the same among path, query and headers. `glance` spells a value of which a glance tells that it may travel; any
+    other, for which it returns None, needs a closer look.
     """
 
     name: str
@@ -80,7 +84,7 @@ class Parameter(NamedTuple):
     implied: str | None
     minimum: int | None
     column: int
-    takes: Callable[[str], bool] | None
+    glance: Glance | None
 
 
 class Operation(NamedTuple):
@@ -139,6 +143,21 @@ def lookup(name: str) -> Operation:
 _LOOKED_UP: dict[str, Operation] = {}
 
 
+class _Glances(dict[str, Mapping[str, Glance]]):
+    """For each operation that there is, by any of its names, what spells the parameters that change a request by their text."""
+
+    def __missing__(self, name: str) -> Mapping[str, Glance]:
+        try:
+            every = lookup(name).parameters.values()
+        except InvalidRequest:
+            return {}
+        # A bucket chooses the host, too.
+        return self.setdefault(name, {one.name: one.glance for one in every if one.glance is not None and one.wire != "Bucket"})
+
+
+GLANCES: Mapping[str, Mapping[str, Glance]] = _Glances()
+
+
 def requires_checksum(name: str | None) -> bool:
     """Whether S3 takes a body for this operation with a digest only; not for what is no operation."""
     canonical = NAMES.get(name or "", name or "")
@@ -165,8 +184,9 @@ def _parse(row: str) -> Parameter:
     name, place, wire, kind, *more = row.split(" ")
     implied = [text[1:] for text in more if text.startswith("=")]
     minimum = [int(text[2:]) for text in more if text.startswith(">=")]
-    takes = None if kind != "string" or place == "body" else _TAKES.get((place, wire), str.isprintable)
-    ending = (implied[0] if implied else None, minimum[0] if minimum else None, _COLUMN[place], takes)
+    closer = place == "body" or max(minimum, default=0) > 1
+    glance = None if closer else _GLANCES.get(wire if place == "path" else kind)
+    ending = (implied[0] if implied else None, minimum[0] if minimum else None, _COLUMN[place], glance)
     return Parameter(name.rstrip("!"), name.endswith("!"), place, wire, kind, *ending)
 
 
@@ -188,8 +208,8 @@ def bind(name: str, params: Mapping[str, Any]) -> BoundRequest:
         parameter = operation.parameters.get(given)
         if parameter is None:
             strange = True
-        elif parameter.takes is not None and type(value) is str and parameter.takes(value):
-            places[parameter.column][parameter.wire] = value
+        elif parameter.glance is not None and (text := parameter.glance(value)) is not None:
+            places[parameter.column][parameter.wire] = text
         elif value is not None and parameter.place != "body":
             wire, wrong = _spell(operation, parameter, value, params)
             places[parameter.column].update(wire)
@@ -266,11 +286,8 @@ def _can_be_bucket(text: str) -> bool:
 
 
 def is_plain_key(text: object) -> TypeGuard[str]:
-    """Whether a glance tells that S3 can hold it: no character takes more than four bytes, one of ASCII takes one."""
-    if type(text) is not str:
-        return False
-    size = len(text)
-    return 0 < size <= MAX_KEY_BYTES and (text.isascii() or (size <= MAX_KEY_BYTES // 4 and text.isprintable()))
+    """Whether a glance tells that S3 can hold it."""
+    return _glance_at_key(text) is not None
 
 
 def are_plain_keys(keys: list[Any]) -> bool:
@@ -286,8 +303,35 @@ def are_plain_keys(keys: list[Any]) -> bool:
 
 
 _COLUMN = {"path": 0, "query": 1, "header": 2, "header-map": 2, "body": -1}
-# Which texts a glance accepts where, if not all that are printable (which those with lone surrogates are not).
-_TAKES: Mapping[tuple[str, str], Callable[[str], bool]] = {("path", "Bucket"): _can_be_bucket, ("path", "Key"): is_plain_key}
+
+
+def _glance_at_text(value: Any) -> str | None:
+    return value if type(value) is str and value.isprintable() else None  # which no text with lone surrogates is
+
+
+def _glance_at_bucket(value: Any) -> str | None:
+    return value if type(value) is str and _can_be_bucket(value) else None
+
+
+def _glance_at_key(value: Any) -> str | None:
+    if type(value) is str:  # of which no character takes more than four bytes, and one of ASCII takes one
+        size = len(value)
+        if 0 < size <= MAX_KEY_BYTES and (value.isascii() or (size <= MAX_KEY_BYTES // 4 and value.isprintable())):
+            return value
+    return None
+
+
+def _glance_at_integer(value: Any) -> str | None:
+    return str(value) if type(value) is int and 0 < value < 2**63 else None
+
+
+# By the kind, or by what of the path it is.
+_GLANCES: Mapping[str, Glance] = {
+    "Bucket": _glance_at_bucket,
+    "Key": _glance_at_key,
+    "string": _glance_at_text,
+    "integer": _glance_at_integer,
+}
 
 
 def key_problems(key: str, argument: str) -> list[Problem]:

@@ -69,12 +69,17 @@ def canonical_query(encoded: Iterable[tuple[str, str]]) -> str:
     return join_query(sorted(encoded))
 
 
+def trim(value: str) -> str:
+    """A header's value as it is hashed: runs of white space are one space, as by the specification's `Trim` and every SDK."""
+    return " ".join(value.split())
+
+
 def canonical_headers(headers: Mapping[str, str]) -> tuple[str, str]:
     """The header block, each line ended by `\\n`, and the `SignedHeaders` list.
 
-    Names are lowered; runs of white space in values become one space, as the specification's `Trim` and every SDK do.
+    Names are lowered, values trimmed.
     """
-    lowered = sorted([(name.lower(), " ".join(value.split())) for name, value in headers.items()])
+    lowered = sorted([(name.lower(), trim(value)) for name, value in headers.items()])
     return "".join([f"{name}:{value}\n" for name, value in lowered]), ";".join([name for name, _ in lowered])
 
 

@@ -7,24 +7,19 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
+from itertools import count
+from operator import itemgetter
 from typing import NamedTuple
 
-from .canonical import canonical_headers, canonical_query, canonical_request, encode_query, join_query, uri_encode
+from .canonical import canonical_headers, canonical_query, canonical_request, join_query, uri_encode
 from .signing import ALGORITHM, CredentialScope, Hashes, begin, preamble, signing_hashes
 
 # The shortest and longest life S3 accepts, in seconds (seven days: a signing key's own limit).
 MIN_EXPIRES = 1
 MAX_EXPIRES = 604_800
 
-_HOLE = "\0"  # stands for what a template leaves open; no part of a canonical request can hold it
-_PROOF = (
-    ("X-Amz-Algorithm", ALGORITHM),
-    ("X-Amz-Credential", _HOLE),
-    ("X-Amz-Date", _HOLE),
-    ("X-Amz-Expires", _HOLE),
-)
 _NOTHING = sha256()  # to copy it is faster than to call `sha256`, which looks the algorithm up
 
 
@@ -84,21 +79,25 @@ class SignedTemplate(NamedTuple):
 
 
 class URLTemplate(NamedTuple):
-    """A request to be presigned, whoever signs it, whenever: all that proofs and the ends of paths leave as it is.
+    """A request to be presigned, whoever signs it, whenever: all that proofs and what is left open leave as it is.
 
     `start` is the URL's beginning up to the end of the path, `above` the canonical request's; `sent` and `hashed` are what
-    follows in either, with `%s` for each of a proof's values.
+    follows in either, with `%s` for values: in `sent` for the open ones of the query and a proof's, in `hashed` for those and
+    the open ones of headers, as `arrange` sorts them.
     """
 
     start: str
     sent: str
     above: str
     hashed: str
+    arrange: Callable[[tuple[str, ...]], tuple[str, ...]]
 
-    def at(self, proof: Proof) -> SignedTemplate:
-        start, sent, above, hashed = self
+    def at(self, proof: Proof, query: tuple[str, ...] = (), headers: tuple[str, ...] = ()) -> SignedTemplate:
+        """With values for what is open, in the order given to `url_template`: `query` is encoded, `headers` are trimmed."""
+        start, sent, above, hashed, arrange = self
         values, hashes = proof
-        return SignedTemplate(start, sent % values, above, hashed % values, hashes)
+        values = query + values
+        return SignedTemplate(start, sent % values, above, hashed % arrange(values + headers), hashes)
 
 
 def url_template(
@@ -107,24 +106,33 @@ def url_template(
     origin: str,
     host: str,
     path: str,
-    query: Sequence[tuple[str, str]],
-    headers: Mapping[str, str],
+    query: Sequence[tuple[str, str | None]],
+    headers: Mapping[str, str | None],
     with_token: bool,
 ) -> URLTemplate:
     """The URLs whose paths begin with `path`, which is encoded and starts with `/`.
 
     `origin` is `scheme://authority` as it shall stand in the URL, `host` what the client will send as its `Host` header;
-    `query` and `headers` are plain text. Every header given is signed, `host` always. `with_token` is whether the proofs
-    have a session token.
+    `query` and `headers` are plain text, or None for what is left open, which no other may share its name with. Every header
+    given is signed, `host` always. `with_token` is whether the proofs have a session token.
     """
-    header_block, signed_headers = canonical_headers({**headers, "host": host}) if headers else (f"host:{host}\n", "host")
-    pairs = [*encode_query(query), *_PROOF, ("X-Amz-SignedHeaders", uri_encode(signed_headers))]
-    if with_token:
-        pairs.append(("X-Amz-Security-Token", _HOLE))
-    request = canonical_request(method, path + _HOLE, canonical_query(pairs), header_block, signed_headers)
-    above, _, below = request.partition(_HOLE)
-    return URLTemplate(origin + path, _format(f"?{join_query(pairs)}&X-Amz-Signature="), above, _format(below))
+    # What is left open has a number between two of what no canonical request can hold; "\1" stands for the end of the path.
+    holes = map("\0{}\0".format, count())
+    pairs = [(uri_encode(name), next(holes) if value is None else uri_encode(value)) for name, value in query]
+    pairs.append(("X-Amz-Algorithm", ALGORITHM))
+    pairs += [(name, next(holes)) for name in ("X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires")]
+    token = [("X-Amz-Security-Token", next(holes))] if with_token else []
+    sent_headers = {name: next(holes) if value is None else value for name, value in headers.items()}
+    header_block, signed_headers = canonical_headers({**sent_headers, "host": host})
+    pairs += [("X-Amz-SignedHeaders", uri_encode(signed_headers)), *token]
+    request = canonical_request(method, path + "\1", canonical_query(pairs), header_block, signed_headers)
+    above, _, below = request.partition("\1")
+    sent, _ = _format(f"?{join_query(pairs)}&X-Amz-Signature=")
+    hashed, order = _format(below)
+    return URLTemplate(origin + path, sent, above, hashed, itemgetter(*order))
 
 
-def _format(text: str) -> str:
-    return text.replace("%", "%%").replace(_HOLE, "%s")
+def _format(text: str) -> tuple[str, list[int]]:
+    """`text` with `%s` for what is left open, and the numbers of that."""
+    pieces = text.replace("%", "%%").split("\0")
+    return "%s".join(pieces[::2]), list(map(int, pieces[1::2]))

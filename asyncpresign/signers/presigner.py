@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import marshal
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 from .._s3.endpoints import EndpointOptions, option_problems, resolve
 from .._s3.hoisting import Hoist, addition_problems, extend
-from .._s3.operations import BoundRequest, are_plain_keys, bind, is_plain_key, key_problems
-from .._sigv4.canonical import uri_encode, uri_encode_all
+from .._s3.operations import GLANCES, BoundRequest, are_plain_keys, bind, key_problems, lookup
+from .._sigv4.canonical import trim, uri_encode, uri_encode_all
 from .._sigv4.presign import Proof, SignedTemplate, URLTemplate, prove, url_template
 from .._sigv4.signing import CredentialScope
 from .._values import maker
@@ -43,22 +43,53 @@ _FormAnswer = Callable[[str], PresignedPost | None]
 
 
 class _Plan(NamedTuple):
-    """What a call comes to, whoever signs it, whenever: `keyed` is whether its path ends with the caller's key."""
+    """What a call comes to, whoever signs it, whenever, whatever texts stand for its open parameters.
 
-    bound: BoundRequest
+    Of these, `keyed` is whether the key is one, `query` are those in the query, `sent` those in headers, and how the headers
+    are called. In `headers` their values are empty.
+    """
+
+    operation: str
     method: str
+    bucket: str | None
     body: BodyKind
+    headers: dict[str, str]
     keyed: bool
+    query: tuple[str, ...]
+    sent: tuple[tuple[str, str], ...]
     template: URLTemplate
     region: str
     service: str
 
 
-# A request that is signed but for the key: its URL, the rest as `PresignedRequest` has it, whether the path ends with the key.
-_Ready = tuple[SignedTemplate, str, dict[str, str], datetime, str, BodyKind, bool]
+class _Ready(NamedTuple):
+    """A plan with what signs it in one moment for so many seconds; `template` is for a call with nothing open but the key.
 
-# For calls that differ in their keys alone. A web service signs a few kinds of calls, often with as many credentials as it
-# has tenants.
+    What an answer is made of stands here itself: what is looked up in two places takes longer.
+    """
+
+    template: SignedTemplate | None
+    operation: str
+    method: str
+    body: BodyKind
+    headers: dict[str, str]
+    keyed: bool
+    sent: tuple[tuple[str, str], ...]
+    expires_at: datetime
+    plan: _Plan
+    proof: Proof
+
+
+_OPEN = object()
+
+_Shape = tuple[Hashable, ...]
+# The values of open parameters, by name, as they travel.
+_Texts = dict[str, str]
+# `extra_query`, `extra_headers`, `hoist_headers`
+_Additions = tuple[Mapping[str, str] | None, Mapping[str, str] | None, Hoist]
+
+# Calls that differ in no more than texts share one. A web service makes a few kinds of calls, often with as many credentials
+# as it has tenants.
 _PLANS = Kept(1024)
 
 
@@ -161,27 +192,15 @@ class Presigner:
         `hoist_headers` moves the `x-amz-*` headers that S3 also takes from a query there; "strict" refuses what would
         remain. Raises `InvalidRequest`, `UnsupportedRequest`, or `CredentialsError` when the credentials end too early.
         """
+        bare = extra_query is None and extra_headers is None and hoist_headers is False
+        additions = None if bare else (extra_query, extra_headers, hoist_headers)
         params = {} if params is None else params
-        seconds = expires_in if type(expires_in) is int else in_seconds(expires_in)
-        moment, call = self._lives.now() if signing_time is None else None, None
-        if type(params) is dict:
-            others = params.copy()
-            key = others.pop("Key", None)
-            asked = (operation, seconds, http_method, hoist_headers, extra_query, extra_headers, key is None, others)
-            call = _fingerprint(asked)
-            ready: _Ready | None = None if moment is None else moment.kept.get(call)
-            # What was remembered holds no problem, so the key is all that is left to look at.
-            if ready is not None and (key is None or is_plain_key(key)):
-                return _answer(ready, key)
-        problems = self._lives.problems(expires_in, signing_time)
-        plan = self._plan(call, operation, params, problems, http_method, hoist_headers, extra_query, extra_headers)
-        moment = moment or self._lives.moment(signing_time)
-        seconds, expires_at = self._lives.life(moment, expires_in)
-        template, bound = plan.template.at(self._proof(plan, moment, seconds)), plan.bound
-        ready = (template, plan.method, bound.headers, expires_at, bound.operation, plan.body, plan.keyed)
-        if call is not None:
-            moment.kept.keep(call, ready)
-        return _answer(ready, params.get("Key"))
+        moment = self._lives.now() if signing_time is None else None
+        shape, texts = _shape(operation, params, expires_in, http_method, additions)
+        ready: _Ready | None = None if moment is None else moment.kept.get(shape)
+        if ready is None:
+            ready = self._ready(shape, texts, moment, operation, params, expires_in, signing_time, http_method, additions)
+        return _answer(ready, texts)
 
     def presign_urls(
         self,
@@ -212,44 +231,27 @@ class Presigner:
     ) -> tuple[PresignedURLs, Iterator[list[str]]]:
         """The empty result of `presign_urls`, and the batches to fill it with: an event loop breathes in between."""
         shared = {} if params is None else params
-        problems = [*_keys_problems(keys), *self._lives.problems(expires_in, None), *_shared_problems(shared)]
-        named, call = shared, None
-        if isinstance(shared, Mapping):
-            named = {**shared, "Bucket": bucket}
-            call = _fingerprint((operation, in_seconds(expires_in), None, False, None, None, False, named))
-            named["Key"] = "-"
-        plan = self._plan(call, operation, named, problems)
-        moment = self._lives.now()
-        seconds, expires_at = self._lives.life(moment, expires_in)
-        if plan.bound.headers:
-            wanted = ", ".join(sorted(plan.bound.headers))
-            raise UnsupportedRequest(f"params: {wanted} must be sent as headers, which a list of URLs cannot say; use presign")
-        urls = PresignedURLs(method=plan.method, expires_at=expires_at)
-        return urls, self._sign_batches(plan, keys, shared, self._proof(plan, moment, seconds))
+        named = {**shared, "Bucket": bucket, "Key": "-"} if isinstance(shared, Mapping) else shared
+        problems, moment = [*_keys_problems(keys), *_shared_problems(shared)], self._lives.now()
 
-    def _sign_batches(
-        self, plan: _Plan, keys: Iterable[str | S3Object], params: Mapping[str, Any], proof: Proof
-    ) -> Iterator[list[str]]:
-        problems: list[Problem] = []
-        template, bound = plan.template.at(proof), plan.bound
-        source, read = iter(keys), 0
-        while batch := list(islice(source, BATCH)):
-            names: list[Any] = batch if are_plain_keys(batch) else _names(batch, bound.bucket)
-            if names is batch or are_plain_keys(names):
-                paths = [] if problems else uri_encode_all(names, keep_slash=True)
-                yield template.urls(paths)
-            else:
-                urls: list[str] = []
-                for index, key in enumerate(batch, read):
-                    one, found = _bind_key(bound, key, params, f"keys[{index}]")
-                    problems += found
-                    if not problems:
-                        own = template if one.query is bound.query else self._new_plan(one, None, one.key).template.at(proof)
-                        urls += own.urls([uri_encode(one.key or "", keep_slash=True)])
-                yield urls
-            read += len(batch)
-        if problems:
-            raise InvalidRequest(*problems)
+        def prepare(params: Mapping[str, Any], problems: Sequence[Problem] = ()) -> tuple[_Ready, _Texts]:
+            shape, texts = _shape(operation, params, expires_in)
+            known: _Ready | None = None if problems else moment.kept.get(shape)
+            return known or self._ready(shape, texts, moment, operation, params, expires_in, problems=problems), texts
+
+        def sign_version(key: S3Object, argument: str) -> str:
+            try:
+                return _answer(*prepare({**shared, **key.to_params()})).url
+            except InvalidRequest as error:
+                problems = [Problem(argument, one.expected, one.got, one.suggestion) for one in error.problems]
+                raise InvalidRequest(*problems) from None
+
+        ready, texts = prepare(named, problems)
+        if ready.headers:
+            wanted = ", ".join(sorted(ready.headers))
+            raise UnsupportedRequest(f"params: {wanted} must be sent as headers, which a list of URLs cannot say; use presign")
+        urls = PresignedURLs(method=ready.method, expires_at=ready.expires_at)
+        return urls, _sign_batches(_filled(ready, texts), ready.plan.bucket, keys, sign_version)
 
     def presign_post(
         self,
@@ -322,72 +324,190 @@ class Presigner:
             moment.kept.keep(call, _form_answer(endpoint.url, form_template(**given), expires_at))
         return PresignedPost(endpoint.url, signed, expires_at)
 
-    def _plan(
+    def _ready(
         self,
-        call: bytes | None,
+        shape: _Shape | None,
+        texts: _Texts,
+        moment: Moment | None,
         operation: Operation,
         params: Mapping[str, Any],
-        problems: list[Problem],
+        expires_in: Seconds,
+        signing_time: datetime | None = None,
         http_method: str | None = None,
-        hoist_headers: Hoist = False,
-        extra_query: Mapping[str, str] | None = None,
-        extra_headers: Mapping[str, str] | None = None,
-    ) -> _Plan:
-        """What the call comes to. Raises `InvalidRequest` with everything wrong with it, and `problems`."""
-        place = (self._options, self._temporary, call)
-        if call is not None and not problems:
-            known: _Plan | None = _PLANS.get(place)
-            if known is not None and ((key := params.get("Key")) is None or is_plain_key(key)):
-                return known
-        problems += _method_problems(http_method)
-        bare = extra_query is None and extra_headers is None and hoist_headers is False
-        if not bare:
-            problems += addition_problems(extra_query, extra_headers, hoist_headers)
-        bound = _bind(operation, params, problems)
-        if not bare:
-            bound = extend(bound, extra_query, extra_headers, hoist_headers)
-        plan = self._new_plan(bound, http_method, params.get("Key"))
-        # A customer's own key is forgotten with its second.
-        return _PLANS.keep(place, plan) if call is not None and not _holds_secret(bound) else plan
+        additions: _Additions | None = None,
+        problems: Iterable[Problem] = (),
+    ) -> _Ready:
+        """What signs the call; without a `moment` it is that of `signing_time`.
 
-    def _new_plan(self, bound: BoundRequest, http_method: str | None, key: str | None) -> _Plan:
+        Raises `InvalidRequest` with everything wrong with it, and `problems`.
+        """
+        problems = [*problems, *self._lives.problems(expires_in, signing_time)]
+        plan = self._plan(shape, texts, operation, params, http_method, additions, problems)
+        moment = moment or self._lives.moment(signing_time)
+        proof, expires_at = self._proof(plan, moment, expires_in)
+        template = None if plan.query or plan.sent else plan.template.at(proof)
+        ready = _Ready(
+            template, plan.operation, plan.method, plan.body, plan.headers, plan.keyed, plan.sent, expires_at, plan, proof
+        )
+        return ready if shape is None else moment.kept.keep(shape, ready)
+
+    def _plan(
+        self,
+        shape: _Shape | None,
+        texts: _Texts,
+        operation: Operation,
+        params: Mapping[str, Any],
+        http_method: str | None,
+        additions: _Additions | None,
+        problems: list[Problem],
+    ) -> _Plan:
+        place = (self._options, self._temporary, shape)
+        known: _Plan | None = None if problems else _PLANS.get(place)
+        if known is not None:
+            return known
+        problems += _method_problems(http_method)
+        problems += [] if additions is None else addition_problems(*additions)
+        bound = _bind(operation, params, problems)
+        if additions is not None:
+            bound = extend(bound, *additions)
+        plan = self._new_plan(bound, texts, http_method)
+        # A customer's own key is forgotten with its second.
+        return plan if shape is None or _holds_secret(bound) else _PLANS.keep(place, plan)
+
+    def _new_plan(self, bound: BoundRequest, texts: _Texts, http_method: str | None) -> _Plan:
         endpoint = resolve(self._options, bound.bucket, bound.traits)
         if bound.host_prefix:
             endpoint = endpoint.behind(bound.host_prefix)
-        method, keyed = http_method or bound.method, bound.key is not None and bound.key == key
+        method, keyed = http_method or bound.method, "Key" in texts
+        query, sent = _open_places(bound, texts)
         template = url_template(
             method=method,
             origin=endpoint.origin,
             host=endpoint.host,
             path=endpoint.path if bound.key is None else endpoint.object_path("" if keyed else bound.key),
-            query=bound.query,
-            headers=bound.headers,
+            query=[(wire, None if wire in query else value) for wire, value in bound.query],
+            headers={wire: None if wire in sent else value for wire, value in bound.headers.items()},
             with_token=self._temporary,
         )
-        return _Plan(bound, method, bound.body.value, keyed, template, endpoint.region, endpoint.service)
+        return _Plan(
+            bound.operation,
+            method,
+            bound.bucket,
+            bound.body.value,
+            {wire: "" if wire in sent else value for wire, value in bound.headers.items()},
+            keyed,
+            tuple([query[wire] for wire, _ in bound.query if wire in query]),
+            tuple([(wire, sent[wire]) for wire in bound.headers if wire in sent]),
+            template,
+            endpoint.region,
+            endpoint.service,
+        )
 
-    def _proof(self, plan: _Plan, moment: Moment, expires_in: int) -> Proof:
-        """What signs a plan in a moment for so many seconds."""
+    def _proof(self, plan: _Plan, moment: Moment, expires_in: Seconds) -> tuple[Proof, datetime]:
+        """What signs a plan in a moment for so long, and until when. Raises `CredentialsError` as `Lives.life` does."""
         place = (plan.region, plan.service, expires_in)
-        known: Proof | None = moment.kept.get(place)
+        known: tuple[Proof, datetime] | None = moment.kept.get(place)
         if known is not None:
             return known
+        seconds, expires_at = self._lives.life(moment, expires_in)
         proof = prove(
             access_key_id=self._credentials.access_key_id,
             secret_access_key=self._credentials.secret_access_key,
             session_token=self._credentials.session_token,
             scope=CredentialScope(moment.timestamp[:8], plan.region, plan.service),
             timestamp=moment.timestamp,
-            expires_in=expires_in,
+            expires_in=seconds,
         )
-        return moment.kept.keep(place, proof)
+        return moment.kept.keep(place, (proof, expires_at))
 
 
-def _answer(ready: _Ready, key: str | None) -> PresignedRequest:
-    template, method, headers, expires_at, operation, body, keyed = ready
-    rest = "" if key is None or not keyed else uri_encode(key, keep_slash=True)
-    url = template.urls((rest,))[0]
-    return _new_request(method, url, headers.copy(), expires_at, operation, body)
+def _shape(
+    operation: Operation,
+    params: Mapping[str, Any],
+    expires_in: Seconds,
+    http_method: str | None = None,
+    additions: _Additions | None = None,
+) -> tuple[_Shape | None, _Texts]:
+    """What calls share that differ in no more than texts, and the texts; None where values are none that can be remembered."""
+    texts: _Texts = {}
+    if type(operation) is not str or (type(params) is not dict and not isinstance(params, Mapping)):
+        return None, texts
+    open_to = GLANCES[operation]
+    try:
+        shape: list[Any] = [
+            operation,
+            expires_in if type(expires_in) is int else marshal.dumps(in_seconds(expires_in), 0),
+            http_method if http_method is None else marshal.dumps(http_method, 0),
+            additions if additions is None else marshal.dumps(additions, 0),  # type: ignore[arg-type]
+        ]
+        for name, value in params.items():
+            if name in open_to and (text := open_to[name](value)) is not None:
+                texts[name] = text
+                shape += name, _OPEN
+            else:
+                shape += name, value if type(value) is str else marshal.dumps(value, 0)
+    except ValueError:
+        return None, texts
+    return tuple(shape), texts
+
+
+def _open_places(bound: BoundRequest, texts: _Texts) -> tuple[dict[str, str], dict[str, str]]:
+    """Which parameters are open in the query and in the headers, by how they are called there."""
+    parameters = lookup(bound.operation).parameters
+    query, sent = {}, {}
+    for name in texts:
+        one = parameters[name]
+        if one.place == "query":
+            query[one.wire] = name
+        elif one.place == "header" and one.wire in bound.headers:
+            sent[one.wire] = name
+        elif one.place == "header":  # and hoisted
+            query[one.wire.lower()] = name
+    return query, sent
+
+
+def _filled(ready: _Ready, texts: _Texts) -> SignedTemplate:
+    """With all texts in place but the key's."""
+    query = tuple([uri_encode(texts[name]) for name in ready.plan.query])
+    sent = tuple([trim(texts[name]) for _, name in ready.sent])
+    return ready.template or ready.plan.template.at(ready.proof, query, sent)
+
+
+def _answer(ready: _Ready, texts: _Texts) -> PresignedRequest:
+    template, operation, method, body, headers, keyed, sent, expires_at, _, _ = ready
+    headers = headers.copy()
+    for wire, name in sent:
+        headers[wire] = texts[name]
+    rest = uri_encode(texts["Key"], keep_slash=True) if keyed else ""
+    url = (template or _filled(ready, texts)).urls((rest,))[0]
+    return _new_request(method, url, headers, expires_at, operation, body)
+
+
+def _sign_batches(
+    template: SignedTemplate,
+    bucket: str | None,
+    keys: Iterable[str | S3Object],
+    sign_version: Callable[[S3Object, str], str],
+) -> Iterator[list[str]]:
+    """`template` signs keys of `bucket`; a version's URL is asked for with the name of the argument, for what may be wrong."""
+    problems: list[Problem] = []
+    source, read = iter(keys), 0
+    while batch := list(islice(source, BATCH)):
+        names: list[Any] = batch if are_plain_keys(batch) else _names(batch, bucket)
+        urls: list[str] = []
+        if names is batch or are_plain_keys(names):
+            urls = template.urls([] if problems else uri_encode_all(names, keep_slash=True))
+        else:
+            for index, key in enumerate(batch, read):
+                try:
+                    one = _sign_key(template, bucket, key, sign_version, f"keys[{index}]")
+                    urls += [] if problems else [one]
+                except InvalidRequest as error:
+                    problems += error.problems
+        yield urls
+        read += len(batch)
+    if problems:
+        raise InvalidRequest(*problems)
 
 
 def _fingerprint(arguments: tuple[Any, ...]) -> bytes | None:
@@ -454,24 +574,19 @@ def _names(keys: list[str | S3Object], bucket: str | None) -> list[Any]:
     return [key.key if isinstance(key, S3Object) and key.version_id is None and key.bucket == bucket else key for key in keys]
 
 
-def _bind_key(bound: BoundRequest, key: object, params: Mapping[str, Any], argument: str) -> tuple[BoundRequest, list[Problem]]:
-    """`bound` with this key in place, or what is wrong with the key."""
+def _sign_key(
+    template: SignedTemplate, bucket: str | None, key: object, sign_version: Callable[[S3Object, str], str], argument: str
+) -> str:
+    """The URL of one key. Raises `InvalidRequest`, which speaks of `argument`."""
     match key:
-        case str():
-            return bound._replace(key=key), key_problems(key, argument)
-        case S3Object(bucket=bucket) if bucket != bound.bucket:
-            return bound, [Problem(argument, "an object of the bucket that the call names", "one of another bucket")]
-        case S3Object(key=str(name), version_id=version):
-            problems = key_problems(name, argument)
-            if version is not None and not problems:
-                return _bind_version(bound, {**params, **key.to_params()}, argument)
-            return bound._replace(key=name), problems
+        case S3Object(bucket=other) if other != bucket:
+            expected = "an object of the bucket that the call names"
+            raise InvalidRequest(Problem(argument, expected, "one of another bucket"))
+        case str(name) | S3Object(key=str(name)):
+            if problems := key_problems(name, argument):
+                raise InvalidRequest(*problems)
         case _:
-            return bound, [Problem(argument, "a str or an S3Object", describe(key))]
-
-
-def _bind_version(bound: BoundRequest, params: Mapping[str, Any], argument: str) -> tuple[BoundRequest, list[Problem]]:
-    try:
-        return bind(bound.operation, params), []
-    except InvalidRequest as error:
-        return bound, [Problem(argument, problem.expected, problem.got, problem.suggestion) for problem in error.problems]
+            raise InvalidRequest(Problem(argument, "a str or an S3Object", describe(key)))
+    if isinstance(key, S3Object) and key.version_id is not None:
+        return sign_version(key, argument)
+    return template.urls([uri_encode(name, keep_slash=True)])[0]

@@ -85,8 +85,8 @@ _OPEN = object()
 _Shape = tuple[Hashable, ...]
 # The values of open parameters, by name, as they travel.
 _Texts = dict[str, str]
-# `extra_query`, `extra_headers`, `hoist_headers`
-_Additions = tuple[Mapping[str, str] | None, Mapping[str, str] | None, Hoist]
+# `http_method`, `extra_query`, `extra_headers`, `hoist_headers`
+_Changes = tuple[str | None, Mapping[str, str] | None, Mapping[str, str] | None, Hoist]
 
 # Calls that differ in no more than texts share one. A web service makes a few kinds of calls, often with as many credentials
 # as it has tenants.
@@ -192,14 +192,14 @@ class Presigner:
         `hoist_headers` moves the `x-amz-*` headers that S3 also takes from a query there; "strict" refuses what would
         remain. Raises `InvalidRequest`, `UnsupportedRequest`, or `CredentialsError` when the credentials end too early.
         """
-        bare = extra_query is None and extra_headers is None and hoist_headers is False
-        additions = None if bare else (extra_query, extra_headers, hoist_headers)
+        bare = http_method is None and extra_query is None and extra_headers is None and hoist_headers is False
+        changes = None if bare else (http_method, extra_query, extra_headers, hoist_headers)
         params = {} if params is None else params
         moment = self._lives.now() if signing_time is None else None
-        shape, texts = _shape(operation, params, expires_in, http_method, additions)
+        shape, texts = _shape(operation, params, expires_in, changes)
         ready: _Ready | None = None if moment is None else moment.kept.get(shape)
         if ready is None:
-            ready = self._ready(shape, texts, moment, operation, params, expires_in, signing_time, http_method, additions)
+            ready = self._ready(shape, texts, moment, operation, params, expires_in, signing_time, changes)
         return _answer(ready, texts)
 
     def presign_urls(
@@ -333,8 +333,7 @@ class Presigner:
         params: Mapping[str, Any],
         expires_in: Seconds,
         signing_time: datetime | None = None,
-        http_method: str | None = None,
-        additions: _Additions | None = None,
+        changes: _Changes | None = None,
         problems: Iterable[Problem] = (),
     ) -> _Ready:
         """What signs the call; without a `moment` it is that of `signing_time`.
@@ -342,7 +341,7 @@ class Presigner:
         Raises `InvalidRequest` with everything wrong with it, and `problems`.
         """
         problems = [*problems, *self._lives.problems(expires_in, signing_time)]
-        plan = self._plan(shape, texts, operation, params, http_method, additions, problems)
+        plan = self._plan(shape, texts, operation, params, changes, problems)
         moment = moment or self._lives.moment(signing_time)
         proof, expires_at = self._proof(plan, moment, expires_in)
         template = None if plan.query or plan.sent else plan.template.at(proof)
@@ -357,31 +356,31 @@ class Presigner:
         texts: _Texts,
         operation: Operation,
         params: Mapping[str, Any],
-        http_method: str | None,
-        additions: _Additions | None,
+        changes: _Changes | None,
         problems: list[Problem],
     ) -> _Plan:
         place = (self._options, self._temporary, shape)
         known: _Plan | None = None if problems else _PLANS.get(place)
         if known is not None:
             return known
-        problems += _method_problems(http_method)
-        problems += [] if additions is None else addition_problems(*additions)
+        http_method, extra_query, extra_headers, hoist_headers = changes or (None, None, None, False)
+        problems += [*_method_problems(http_method), *addition_problems(extra_query, extra_headers, hoist_headers)]
         bound = _bind(operation, params, problems)
-        if additions is not None:
-            bound = extend(bound, *additions)
-        plan = self._new_plan(bound, texts, http_method)
+        if changes is not None:
+            bound = bound._replace(method=http_method or bound.method)
+            bound = extend(bound, extra_query, extra_headers, hoist_headers)
+        plan = self._new_plan(bound, texts)
         # A customer's own key is forgotten with its second.
         return plan if shape is None or _holds_secret(bound) else _PLANS.keep(place, plan)
 
-    def _new_plan(self, bound: BoundRequest, texts: _Texts, http_method: str | None) -> _Plan:
+    def _new_plan(self, bound: BoundRequest, texts: _Texts) -> _Plan:
         endpoint = resolve(self._options, bound.bucket, bound.traits)
         if bound.host_prefix:
             endpoint = endpoint.behind(bound.host_prefix)
-        method, keyed = http_method or bound.method, "Key" in texts
+        keyed = "Key" in texts
         query, sent = _open_places(bound, texts)
         template = url_template(
-            method=method,
+            method=bound.method,
             origin=endpoint.origin,
             host=endpoint.host,
             path=endpoint.path if bound.key is None else endpoint.object_path("" if keyed else bound.key),
@@ -391,7 +390,7 @@ class Presigner:
         )
         return _Plan(
             bound.operation,
-            method,
+            bound.method,
             bound.bucket,
             bound.body.value,
             {wire: "" if wire in sent else value for wire, value in bound.headers.items()},
@@ -425,28 +424,23 @@ def _shape(
     operation: Operation,
     params: Mapping[str, Any],
     expires_in: Seconds,
-    http_method: str | None = None,
-    additions: _Additions | None = None,
+    changes: _Changes | None = None,
 ) -> tuple[_Shape | None, _Texts]:
     """What calls share that differ in no more than texts, and the texts; None where values are none that can be remembered."""
     texts: _Texts = {}
-    if type(operation) is not str or (type(params) is not dict and not isinstance(params, Mapping)):
+    if type(params) is not dict and not isinstance(params, Mapping):
         return None, texts
-    open_to = GLANCES[operation]
     try:
-        shape: list[Any] = [
-            operation,
-            expires_in if type(expires_in) is int else marshal.dumps(in_seconds(expires_in), 0),
-            http_method if http_method is None else marshal.dumps(http_method, 0),
-            additions if additions is None else marshal.dumps(additions, 0),  # type: ignore[arg-type]
-        ]
+        open_to = GLANCES[operation]
+        seconds = expires_in if type(expires_in) is int else marshal.dumps(in_seconds(expires_in), 0)
+        shape: list[Any] = [operation, seconds, changes and marshal.dumps(changes, 0)]  # type: ignore[arg-type]
         for name, value in params.items():
             if name in open_to and (text := open_to[name](value)) is not None:
                 texts[name] = text
                 shape += name, _OPEN
             else:
                 shape += name, value if type(value) is str else marshal.dumps(value, 0)
-    except ValueError:
+    except (TypeError, ValueError):  # of an operation that no key can be, and of what `marshal` does not know
         return None, texts
     return tuple(shape), texts
 

@@ -125,6 +125,7 @@ def test_nothing_of_the_callers_is_changed() -> None:
         ({"extra_query": {1: "b"}}, ["extra_query"]),
         ({"extra_query": {"a": "\ud800"}}, ["extra_query['a']"]),
         ({"extra_headers": {"a b": "c"}}, ["extra_headers"]),
+        ({"extra_headers": {"X-A": "b", "x-a": "b"}}, ["extra_headers"]),
         ({"extra_headers": {"a\r\nb": "c"}}, ["extra_headers"]),
         ({"extra_headers": {"a": "b\r\nc: d"}}, ["extra_headers['a']"]),
         ({"extra_headers": {"Host": "elsewhere"}}, ["extra_headers['Host']"]),
@@ -143,6 +144,7 @@ def test_wrong_additions_are_named_all_at_once(options: dict[str, Any], argument
     [
         ({"ContentType": "text/plain"}, {"extra_headers": {"content-type": "text/html"}}, "extra_headers['content-type']"),
         ({"Metadata": {"a": "b"}}, {"extra_headers": {"X-Amz-Meta-A": "c"}}, "extra_headers['X-Amz-Meta-A']"),
+        ({"ACL": "private"}, {"extra_query": {"x-amz-acl": "c"}, "hoist_headers": True}, "extra_query['x-amz-acl']"),
     ],
 )
 def test_an_addition_never_says_twice_what_the_parameters_say(params: Any, options: Any, argument: str) -> None:

@@ -129,6 +129,17 @@ def test_a_customers_own_key_is_forgotten_with_its_second() -> None:
     assert presigner._lives.now().kept is not kept
 
 
+def test_no_text_of_a_call_is_remembered() -> None:
+    presigner = frozen()
+    _PLANS.clear()
+    presigner.presign("put_object", {"Bucket": "bucket", "Key": "a-key", "ContentType": "a-type", "ACL": "a-list"})
+    presigner.presign("get_object", {"Bucket": "bucket", "Key": "a-key", "VersionId": "a-version"})
+    remembered = repr((_PLANS, presigner._lives.now().kept))
+    assert len(_PLANS) == 2
+    assert "VersionId" in remembered
+    assert "a-" not in remembered.replace("eu-central-1", "").replace("x-amz-acl", "")
+
+
 def test_plans_are_shared_by_credentials_and_by_nothing_else() -> None:
     """What differs in anything but the credentials and the moment is signed as by one that never saw the others."""
     options: list[dict[str, Any]] = [
@@ -314,15 +325,21 @@ OPTIONS: list[dict[str, Any]] = [
     {"extra_query": {"a": "c"}},
     {"extra_headers": {"x-amz-meta-b": "c"}},
     {"extra_headers": {"x-amz-meta-b": "d"}},
+    {"extra_query": {"Key": "key", "If-Match": "x"}},
+    {"extra_headers": {"Key": "key", "versionId": "x"}},
+    {"extra_query": {"x-amz-acl": "x"}, "hoist_headers": True},
     {"signing_time": MIDNIGHT},
 ]
 values = st.one_of(
-    st.sampled_from(["x", "1", "true", "a b", ""]), st.sampled_from([1, True, 1.0, 0, None, NOW, ["a"], {"a": "b"}, b"k"])
+    st.sampled_from(["x", "1", "true", "a b", "", " a  b ", "%s{0}", "ü", "a\nb"]),
+    st.sampled_from([1, 20, True, 1.0, 0, 2**63, None, NOW, ["a"], {"a": "b"}, b"k"]),
 )
 calls = st.tuples(
     st.sampled_from(["get_object", "GetObject", "upload_part", "list_objects_v2", "put_object", "list_buckets"]),
     st.dictionaries(
-        st.sampled_from(["Bucket", "Key", "UploadId", "PartNumber", "Prefix", "VersionId", "IfMatch", "Metadata", "MaxKeys"]),
+        st.sampled_from(
+            ["Bucket", "Key", "UploadId", "PartNumber", "Prefix", "VersionId", "IfMatch", "ACL", "Metadata", "MaxKeys"]
+        ),
         values,
         max_size=5,
     ).map(lambda some: {"Bucket": "bucket", "Key": "key", **some}),

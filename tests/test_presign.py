@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncpresign import Credentials, Presigner
-from asyncpresign._sigv4.canonical import uri_encode_all
+from asyncpresign._sigv4.canonical import trim, uri_encode, uri_encode_all
 from asyncpresign._sigv4.presign import prove, url_template
 from asyncpresign._sigv4.signing import CredentialScope
 
@@ -123,14 +123,28 @@ header_texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=
     st.one_of(st.none(), texts.filter(bool)),
     st.sampled_from(["", "/", "/base/bucket/"]),
     st.integers(1, 604_800),
+    st.data(),
 )
 def test_urls_are_the_specifications(
-    keys: list[str], query: list[tuple[str, str]], headers: dict[str, str], token: str | None, base: str, life: int
+    keys: list[str],
+    query: list[tuple[str, str]],
+    headers: dict[str, str],
+    token: str | None,
+    base: str,
+    life: int,
+    data: st.DataObject,
 ) -> None:
-    """Whatever is prepared once and shared: each URL is what plain code makes of the specification by itself."""
+    """Whatever is prepared once and shared, or left open: each URL is what plain code makes of the specification by itself."""
     scope, timestamp = CredentialScope("20260301", "eu-central-1"), "20260301T123045Z"
     given = {"method": "GET", "origin": "https://h.example:1", "host": "h.example:1", "query": query, "headers": headers}
-    template = url_template(path=base or "/", with_token=token is not None, **given)
+    names = [name for name, _ in query]
+    open_query = [index for index, name in enumerate(names) if data.draw(st.booleans()) and names.count(name) == 1]
+    open_headers = [name for name in headers if data.draw(st.booleans())]
+    left_open = {
+        "query": [(name, None if index in open_query else value) for index, (name, value) in enumerate(query)],
+        "headers": {name: None if name in open_headers else value for name, value in headers.items()},
+    }
+    template = url_template(path=base or "/", with_token=token is not None, **{**given, **left_open})
     proof = prove(
         access_key_id="AKID",
         secret_access_key="secret/ü",
@@ -139,7 +153,13 @@ def test_urls_are_the_specifications(
         timestamp=timestamp,
         expires_in=life,
     )
-    urls = template.at(proof).urls(uri_encode_all(keys, keep_slash=True))
-    assert repr((proof, template.at(proof))) == f"(Proof(...), SignedTemplate({template.start!r}, ...))"
+    values = [uri_encode(query[index][1]) for index in open_query], [trim(headers[name]) for name in open_headers]
+    proved, rests = template.at(proof), uri_encode_all(keys, keep_slash=True)
     who = {"access_key_id": "AKID", "secret": "secret/ü", "token": token, "scope": str(scope), "timestamp": timestamp}
-    assert urls == [reference.presign(key=base[1:] + key, **given, **who, expires_in=life) for key in keys]
+    expected = [reference.presign(key=base[1:] + key, **given, **who, expires_in=life) for key in keys]
+    assert proved.fill(*values).urls(rests) == expected
+    assert [proved.url(rest, *values) for rest in rests] == expected
+    start = template.start
+    assert repr((proof, proved, proved.fill(*values))) == (
+        f"(Proof(...), OpenTemplate({start!r}, ...), SignedTemplate({start!r}, ...))"
+    )

@@ -51,6 +51,8 @@ def addition_problems(extra_query: object, extra_headers: object, hoist_headers:
             continue
         for name, value in given.items():
             problems += _pair_problems(argument, name, value, taken)
+        if argument == "extra_headers" and len({str(name).lower() for name in given}) < len(given):
+            problems.append(Problem(argument, "names that differ in more than capitals", "one name twice"))
     return problems
 
 

@@ -14,13 +14,18 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from .canonical import canonical_headers, canonical_query, canonical_request, join_query, uri_encode
-from .signing import ALGORITHM, CredentialScope, Hashes, begin, preamble, signing_hashes
+from .signing import ALGORITHM, CredentialScope, Hashes, begin, finish, preamble, signing_hashes
 
 # The shortest and longest life S3 accepts, in seconds (seven days: a signing key's own limit).
 MIN_EXPIRES = 1
 MAX_EXPIRES = 604_800
 
 _NOTHING = sha256()  # to copy it is faster than to call `sha256`, which looks the algorithm up
+
+
+# Every other one of these texts is to be replaced by a value.
+_Pieces = list[str]
+_Values = list[str]
 
 
 class Proof(NamedTuple):
@@ -30,7 +35,7 @@ class Proof(NamedTuple):
     of a canonical request.
     """
 
-    values: tuple[str, ...]
+    values: _Values
     hashes: Hashes
 
     def __repr__(self) -> str:
@@ -50,7 +55,7 @@ def prove(
     values = [uri_encode(f"{access_key_id}/{scope}"), timestamp, str(expires_in)]
     if session_token is not None:
         values.append(uri_encode(session_token))
-    return Proof(tuple(values), begin(signing_hashes(secret_access_key, scope), preamble(timestamp, scope)))
+    return Proof(values, begin(signing_hashes(secret_access_key, scope), preamble(timestamp, scope)))
 
 
 class SignedTemplate(NamedTuple):
@@ -78,26 +83,65 @@ class SignedTemplate(NamedTuple):
         return made
 
 
+class OpenTemplate(NamedTuple):
+    """A template with a proof in place: `sent` and `hashed` have room for the values of what was left open.
+
+    In `hashed` they stand as `arrange` sorts them, if it has to.
+    """
+
+    start: str
+    sent: _Pieces
+    above: str
+    hashed: _Pieces
+    arrange: Callable[[_Values], Iterable[str]] | None
+    hashes: Hashes
+
+    def __repr__(self) -> str:
+        return f"OpenTemplate({self.start!r}, ...)"
+
+    def fill(self, query: _Values, headers: _Values) -> SignedTemplate:
+        """With values for what is open, in the order given to `url_template`: `query` is encoded, `headers` are trimmed."""
+        end, below = self._endings(query, headers)
+        return SignedTemplate(self.start, end, self.above, below, self.hashes)
+
+    def url(self, rest: str, query: _Values, headers: _Values) -> str:
+        """The URL of `fill` whose path ends so."""
+        end, below = self._endings(query, headers)
+        request = _NOTHING.copy()
+        request.update(f"{self.above}{rest}{below}".encode())
+        return f"{self.start}{rest}{end}{finish(self.hashes, request.hexdigest())}"
+
+    def _endings(self, query: _Values, headers: _Values) -> tuple[str, str]:
+        _, sent, _, hashed, arrange, _ = self
+        sent, hashed, values = sent.copy(), hashed.copy(), query + headers
+        sent[1::2] = query
+        hashed[1::2] = arrange(values) if arrange else values
+        return "".join(sent), "".join(hashed)
+
+
 class URLTemplate(NamedTuple):
     """A request to be presigned, whoever signs it, whenever: all that proofs and what is left open leave as it is.
 
     `start` is the URL's beginning up to the end of the path, `above` the canonical request's; `sent` and `hashed` are what
-    follows in either, with `%s` for values: in `sent` for the open ones of the query and a proof's, in `hashed` for those and
-    the open ones of headers, as `arrange` sorts them.
+    follows in either, with room for a proof's values. `arrange` is as in `OpenTemplate`.
     """
 
     start: str
-    sent: str
+    sent: _Pieces
     above: str
-    hashed: str
-    arrange: Callable[[tuple[str, ...]], tuple[str, ...]]
+    hashed: _Pieces
+    arrange: Callable[[_Values], Iterable[str]] | None
 
-    def at(self, proof: Proof, query: tuple[str, ...] = (), headers: tuple[str, ...] = ()) -> SignedTemplate:
-        """With values for what is open, in the order given to `url_template`: `query` is encoded, `headers` are trimmed."""
+    def at(self, proof: Proof) -> OpenTemplate:
         start, sent, above, hashed, arrange = self
         values, hashes = proof
-        values = query + values
-        return SignedTemplate(start, sent % values, above, hashed % arrange(values + headers), hashes)
+        return OpenTemplate(start, _write(sent, values).split("\0"), above, _write(hashed, values).split("\0"), arrange, hashes)
+
+
+def _write(pieces: _Pieces, values: Iterable[str]) -> str:
+    pieces = pieces.copy()
+    pieces[1::2] = values
+    return "".join(pieces)
 
 
 def url_template(
@@ -116,23 +160,20 @@ def url_template(
     `query` and `headers` are plain text, or None for what is left open, which no other may share its name with. Every header
     given is signed, `host` always. `with_token` is whether the proofs have a session token.
     """
-    # What is left open has a number between two of what no canonical request can hold; "\1" stands for the end of the path.
+    # What no canonical request can hold stands around what will be replaced: "\0" around the number of a value that is left
+    # open, "\1" for a proof's values, which have the same order in both, "\2" where the path ends.
     holes = map("\0{}\0".format, count())
     pairs = [(uri_encode(name), next(holes) if value is None else uri_encode(value)) for name, value in query]
     pairs.append(("X-Amz-Algorithm", ALGORITHM))
-    pairs += [(name, next(holes)) for name in ("X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires")]
-    token = [("X-Amz-Security-Token", next(holes))] if with_token else []
-    sent_headers = {name: next(holes) if value is None else value for name, value in headers.items()}
-    header_block, signed_headers = canonical_headers({**sent_headers, "host": host})
-    pairs += [("X-Amz-SignedHeaders", uri_encode(signed_headers)), *token]
-    request = canonical_request(method, path + "\1", canonical_query(pairs), header_block, signed_headers)
-    above, _, below = request.partition("\1")
-    sent, _ = _format(f"?{join_query(pairs)}&X-Amz-Signature=")
-    hashed, order = _format(below)
-    return URLTemplate(origin + path, sent, above, hashed, itemgetter(*order))
-
-
-def _format(text: str) -> tuple[str, list[int]]:
-    """`text` with `%s` for what is left open, and the numbers of that."""
-    pieces = text.replace("%", "%%").split("\0")
-    return "%s".join(pieces[::2]), list(map(int, pieces[1::2]))
+    pairs += [(name, "\1\1") for name in ("X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires")]
+    given = {name: next(holes) if value is None else value for name, value in headers.items()}
+    header_block, signed_headers = canonical_headers({**given, "host": host})
+    pairs.append(("X-Amz-SignedHeaders", uri_encode(signed_headers)))
+    if with_token:
+        pairs.append(("X-Amz-Security-Token", "\1\1"))
+    request = canonical_request(method, path + "\2", canonical_query(pairs), header_block, signed_headers)
+    above, _, below = request.partition("\2")
+    order = list(map(int, below.split("\0")[1::2]))
+    arrange: Callable[[_Values], Iterable[str]] | None = None if order == sorted(order) else itemgetter(*order)
+    sent = f"?{join_query(pairs)}&X-Amz-Signature="
+    return URLTemplate(origin + path, sent.split("\1"), above, below.split("\1"), arrange)

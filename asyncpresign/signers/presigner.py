@@ -18,7 +18,7 @@ from .._s3.endpoints import EndpointOptions, option_problems, resolve
 from .._s3.hoisting import Hoist, addition_problems, extend
 from .._s3.operations import GLANCES, BoundRequest, are_plain_keys, bind, key_problems, lookup
 from .._sigv4.canonical import trim, uri_encode, uri_encode_all
-from .._sigv4.presign import Proof, SignedTemplate, URLTemplate, prove, url_template
+from .._sigv4.presign import OpenTemplate, Proof, SignedTemplate, URLTemplate, prove, url_template
 from .._sigv4.signing import CredentialScope
 from .._values import maker
 from ..errors import InvalidRequest, Problem, UnsupportedRequest, describe, nearest
@@ -49,38 +49,32 @@ class _Plan(NamedTuple):
     are called. In `headers` their values are empty.
     """
 
+    template: URLTemplate
     operation: str
     method: str
-    bucket: str | None
     body: BodyKind
     headers: dict[str, str]
     keyed: bool
     query: tuple[str, ...]
     sent: tuple[tuple[str, str], ...]
-    template: URLTemplate
     region: str
     service: str
 
 
 class _Ready(NamedTuple):
-    """A plan with what signs it in one moment for so many seconds; `template` is for a call with nothing open but the key.
+    """A plan with what signs it in one moment for so many seconds; `signed` is for a call with nothing open but the key."""
 
-    What an answer is made of stands here itself: what is looked up in two places takes longer.
-    """
-
-    template: SignedTemplate | None
+    signed: SignedTemplate | None
+    template: OpenTemplate
     operation: str
     method: str
     body: BodyKind
     headers: dict[str, str]
     keyed: bool
+    query: tuple[str, ...]
     sent: tuple[tuple[str, str], ...]
     expires_at: datetime
-    plan: _Plan
-    proof: Proof
 
-
-_OPEN = object()
 
 _Shape = tuple[Hashable, ...]
 # The values of open parameters, by name, as they travel.
@@ -251,7 +245,9 @@ class Presigner:
             wanted = ", ".join(sorted(ready.headers))
             raise UnsupportedRequest(f"params: {wanted} must be sent as headers, which a list of URLs cannot say; use presign")
         urls = PresignedURLs(method=ready.method, expires_at=ready.expires_at)
-        return urls, _sign_batches(_filled(ready, texts), ready.plan.bucket, keys, sign_version)
+        return urls, _sign_batches(
+            ready.template.fill([uri_encode(texts[name]) for name in ready.query], []), bucket, keys, sign_version
+        )
 
     def presign_post(
         self,
@@ -344,9 +340,18 @@ class Presigner:
         plan = self._plan(shape, texts, operation, params, changes, problems)
         moment = moment or self._lives.moment(signing_time)
         proof, expires_at = self._proof(plan, moment, expires_in)
-        template = None if plan.query or plan.sent else plan.template.at(proof)
+        template = plan.template.at(proof)
         ready = _Ready(
-            template, plan.operation, plan.method, plan.body, plan.headers, plan.keyed, plan.sent, expires_at, plan, proof
+            None if plan.query or plan.sent else template.fill([], []),
+            template,
+            plan.operation,
+            plan.method,
+            plan.body,
+            plan.headers,
+            plan.keyed,
+            plan.query,
+            plan.sent,
+            expires_at,
         )
         return ready if shape is None else moment.kept.keep(shape, ready)
 
@@ -389,15 +394,14 @@ class Presigner:
             with_token=self._temporary,
         )
         return _Plan(
+            template,
             bound.operation,
             bound.method,
-            bound.bucket,
             bound.body.value,
             {wire: "" if wire in sent else value for wire, value in bound.headers.items()},
             keyed,
             tuple([query[wire] for wire, _ in bound.query if wire in query]),
             tuple([(wire, sent[wire]) for wire in bound.headers if wire in sent]),
-            template,
             endpoint.region,
             endpoint.service,
         )
@@ -428,21 +432,22 @@ def _shape(
 ) -> tuple[_Shape | None, _Texts]:
     """What calls share that differ in no more than texts, and the texts; None where values are none that can be remembered."""
     texts: _Texts = {}
-    if type(params) is not dict and not isinstance(params, Mapping):
+    if type(operation) is not str or (type(params) is not dict and not isinstance(params, Mapping)):
         return None, texts
-    try:
-        open_to = GLANCES[operation]
-        seconds = expires_in if type(expires_in) is int else marshal.dumps(in_seconds(expires_in), 0)
-        shape: list[Any] = [operation, seconds, changes and marshal.dumps(changes, 0)]  # type: ignore[arg-type]
-        for name, value in params.items():
-            if name in open_to and (text := open_to[name](value)) is not None:
-                texts[name] = text
-                shape += name, _OPEN
-            else:
-                shape += name, value if type(value) is str else marshal.dumps(value, 0)
-    except (TypeError, ValueError):  # of an operation that no key can be, and of what `marshal` does not know
-        return None, texts
-    return tuple(shape), texts
+    open_to = GLANCES[operation]
+    shape: list[Any] = [operation, expires_in if type(expires_in) is int else _fingerprint(in_seconds(expires_in))]
+    if changes is not None:
+        shape.append(_fingerprint(changes))
+    known = None not in shape
+    for name, value in params.items():
+        if name in open_to and (text := open_to[name](value)) is not None:
+            texts[name] = text
+            shape.append(name)
+        else:
+            mark = value if type(value) is str else _fingerprint(value)
+            known = known and mark is not None
+            shape.append((name, mark))
+    return tuple(shape) if known else None, texts
 
 
 def _open_places(bound: BoundRequest, texts: _Texts) -> tuple[dict[str, str], dict[str, str]]:
@@ -460,20 +465,16 @@ def _open_places(bound: BoundRequest, texts: _Texts) -> tuple[dict[str, str], di
     return query, sent
 
 
-def _filled(ready: _Ready, texts: _Texts) -> SignedTemplate:
-    """With all texts in place but the key's."""
-    query = tuple([uri_encode(texts[name]) for name in ready.plan.query])
-    sent = tuple([trim(texts[name]) for _, name in ready.sent])
-    return ready.template or ready.plan.template.at(ready.proof, query, sent)
-
-
 def _answer(ready: _Ready, texts: _Texts) -> PresignedRequest:
-    template, operation, method, body, headers, keyed, sent, expires_at, _, _ = ready
-    headers = headers.copy()
-    for wire, name in sent:
-        headers[wire] = texts[name]
-    rest = uri_encode(texts["Key"], keep_slash=True) if keyed else ""
-    url = (template or _filled(ready, texts)).urls((rest,))[0]
+    signed, template, operation, method, body, headers, keyed, query, sent, expires_at = ready
+    headers, rest = headers.copy(), uri_encode(texts["Key"], keep_slash=True) if keyed else ""
+    if signed is not None:
+        url = signed.urls((rest,))[0]
+    else:
+        for wire, name in sent:
+            headers[wire] = texts[name]
+        trimmed = [trim(texts[name]) for _, name in sent] if sent else []
+        url = template.url(rest, [uri_encode(texts[name]) for name in query], trimmed)
     return _new_request(method, url, headers, expires_at, operation, body)
 
 
@@ -504,7 +505,7 @@ def _sign_batches(
         raise InvalidRequest(*problems)
 
 
-def _fingerprint(arguments: tuple[Any, ...]) -> bytes | None:
+def _fingerprint(arguments: Any) -> bytes | None:
     """The same for arguments that are the same in value and type; None for what is made of more than plain values."""
     try:
         return marshal.dumps(arguments, 0)

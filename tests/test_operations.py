@@ -413,3 +413,11 @@ def test_names_that_are_free_of_problems() -> None:
     assert bucket_problems("arn:aws:s3:::x/y", "Bucket") == []
     assert bucket_problems("Any Name ü", "Bucket") == []
     assert text_problem("any text ü\t") is None
+
+
+def test_a_glance_at_an_integer_needs_to_know_no_minimum() -> None:
+    every = [parameter for name in NAMES for parameter in lookup(name).parameters.values()]
+    assert {parameter.minimum for parameter in every} == {None, 0, 1}
+    assert all(
+        parameter.glance is None or parameter.glance(value) is None for parameter in every for value in (0, -1, True, 1.0)
+    )

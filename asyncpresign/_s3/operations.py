@@ -184,8 +184,7 @@ def _parse(row: str) -> Parameter:
     name, place, wire, kind, *more = row.split(" ")
     implied = [text[1:] for text in more if text.startswith("=")]
     minimum = [int(text[2:]) for text in more if text.startswith(">=")]
-    closer = place == "body" or max(minimum, default=0) > 1
-    glance = None if closer else _GLANCES.get(wire if place == "path" else kind)
+    glance = None if place == "body" else _GLANCES.get(wire if place == "path" else kind)
     ending = (implied[0] if implied else None, minimum[0] if minimum else None, _COLUMN[place], glance)
     return Parameter(name.rstrip("!"), name.endswith("!"), place, wire, kind, *ending)
 

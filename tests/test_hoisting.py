@@ -107,6 +107,17 @@ def test_added_headers_are_hoisted_like_others() -> None:
     assert (request.headers, query(request)["x-amz-meta-a"]) == ({}, ["b"])
 
 
+@pytest.mark.parametrize("hoist", [False, True])
+def test_additions_named_like_parameters_are_additions(hoist: bool) -> None:
+    named = dict.fromkeys(("Key", "key", "Content-Type", "content-type", "X-Amz-Acl"), "x")
+    params = {"ContentType": "text/plain", "ACL": "private"}
+    request = put(params, extra_query=named, hoist_headers=hoist)
+    assert {name: query(request)[name] for name in named} == dict.fromkeys(named, ["x"])
+    request = put(params, extra_headers={"Key": "x", "versionId": "x"}, hoist_headers=hoist)
+    sent = {"Content-Type": "text/plain", "Key": "x", "versionId": "x"}
+    assert request.headers == (sent if hoist else {**sent, "x-amz-acl": "private"})
+
+
 def test_nothing_of_the_callers_is_changed() -> None:
     extra_query, extra_headers = {"a": "b"}, {"x-amz-meta-a": "b"}
     put(extra_query=extra_query, extra_headers=extra_headers, hoist_headers=True)

@@ -49,11 +49,16 @@ def token_of(task: Task) -> str | None:
 
 
 def params_of(task: Task) -> Iterator[dict[str, Any]]:
-    """The parameters of one call after the other, each with another key where the operation has one."""
-    params = dict(task["params"])
+    """The parameters of one call after the other, each with another key where the operation has one.
+
+    A task's `saved_as` is the parameter that gives each a file name of its own.
+    """
+    params, saved_as = dict(task["params"]), task.get("saved_as")
     for key in itertools.cycle(keys_of(1000, False)):
         if "Key" in params:
             params = {**params, "Key": key}
+        if saved_as:
+            params = {**params, saved_as: f'attachment; filename="{key[-12:]}"'}
         yield params
 
 

@@ -29,6 +29,7 @@ from ._contenders import BUCKET, Task
 OURS = "asyncpresign"
 OBJECT = {"Bucket": BUCKET, "Key": "key"}
 SINGLE = {"operation": "get_object", "params": OBJECT}
+SAVED_AS = {**SINGLE, "saved_as": "ResponseContentDisposition"}
 DISPOSITION = {"ResponseContentDisposition": 'attachment; filename="photo.jpg"'}
 
 
@@ -58,6 +59,7 @@ ROWS = (
     Row("presign_urls, a third of the keys encoded", "aiobotocore", 55, "batch", {"third": True}),
     Row("presign_urls, ResponseContentDisposition", "aiobotocore", 90, "batch", {"params": DISPOSITION}),
     Row("presign, single", "botocore", 45, "single", SINGLE, count=20_000, peer_count=1_000),
+    Row("presign, each with a file name of its own", "botocore", 20, "single", SAVED_AS, count=20_000, peer_count=1_000),
     Row("OfflineSigner.presign, single", "aiobotocore", 40, "awaited", SINGLE, count=20_000, peer_count=1_000),
     Row("presign_post, 4 fields and a length range", "botocore", 25, "form", count=20_000, peer_count=1_000),
 )

@@ -112,7 +112,7 @@ def test_additions_named_like_parameters_are_additions(hoist: bool) -> None:
     named = dict.fromkeys(("Key", "key", "Content-Type", "content-type", "X-Amz-Acl"), "x")
     params = {"ContentType": "text/plain", "ACL": "private"}
     request = put(params, extra_query=named, hoist_headers=hoist)
-    assert {name: query(request)[name] for name in named} == dict.fromkeys(named, ["x"])
+    assert {name: query(request)[name] for name in named} == {name: ["x"] for name in named}
     request = put(params, extra_headers={"Key": "x", "versionId": "x"}, hoist_headers=hoist)
     sent = {"Content-Type": "text/plain", "Key": "x", "versionId": "x"}
     assert request.headers == (sent if hoist else {**sent, "x-amz-acl": "private"})

@@ -62,10 +62,9 @@ class _Plan(NamedTuple):
 
 
 class _Ready(NamedTuple):
-    """A plan with what signs it in one moment for so many seconds; `signed` is for a call with nothing open but the key."""
+    """A plan with what signs it in one moment for so many seconds; its template is filled if only a key is open."""
 
-    signed: SignedTemplate | None
-    template: OpenTemplate
+    template: SignedTemplate | OpenTemplate
     operation: str
     method: str
     body: BodyKind
@@ -245,9 +244,10 @@ class Presigner:
             wanted = ", ".join(sorted(ready.headers))
             raise UnsupportedRequest(f"params: {wanted} must be sent as headers, which a list of URLs cannot say; use presign")
         urls = PresignedURLs(method=ready.method, expires_at=ready.expires_at)
-        return urls, _sign_batches(
-            ready.template.fill([uri_encode(texts[name]) for name in ready.query], []), bucket, keys, sign_version
-        )
+        template = ready.template
+        if isinstance(template, OpenTemplate):
+            template = template.fill([uri_encode(texts[name]) for name in ready.query], [])
+        return urls, _sign_batches(template, bucket, keys, sign_version)
 
     def presign_post(
         self,
@@ -342,8 +342,7 @@ class Presigner:
         proof, expires_at = self._proof(plan, moment, expires_in)
         template = plan.template.at(proof)
         ready = _Ready(
-            None if plan.query or plan.sent else template.fill([], []),
-            template,
+            template if plan.query or plan.sent else template.fill([], []),
             plan.operation,
             plan.method,
             plan.body,
@@ -434,19 +433,21 @@ def _shape(
     texts: _Texts = {}
     if type(operation) is not str or (type(params) is not dict and not isinstance(params, Mapping)):
         return None, texts
-    open_to = GLANCES[operation]
-    shape: list[Any] = [operation, expires_in if type(expires_in) is int else _fingerprint(in_seconds(expires_in))]
-    if changes is not None:
-        shape.append(_fingerprint(changes))
-    known = None not in shape
+    shape: list[Any] = [operation, expires_in]
+    if type(expires_in) is not int or changes is not None:
+        shape = [operation, _fingerprint((in_seconds(expires_in), changes))]
+    known, open_to = shape[1] is not None, GLANCES[operation]
     for name, value in params.items():
+        shape.append(name)
         if name in open_to and (text := open_to[name](value)) is not None:
             texts[name] = text
-            shape.append(name)
+            shape.append(True)
+        elif type(value) is str:
+            shape.append(value)
         else:
-            mark = value if type(value) is str else _fingerprint(value)
+            mark = _fingerprint(value)
             known = known and mark is not None
-            shape.append((name, mark))
+            shape.append(mark)
     return tuple(shape) if known else None, texts
 
 
@@ -466,15 +467,15 @@ def _open_places(bound: BoundRequest, texts: _Texts) -> tuple[dict[str, str], di
 
 
 def _answer(ready: _Ready, texts: _Texts) -> PresignedRequest:
-    signed, template, operation, method, body, headers, keyed, query, sent, expires_at = ready
-    headers, rest = headers.copy(), uri_encode(texts["Key"], keep_slash=True) if keyed else ""
-    if signed is not None:
-        url = signed.urls((rest,))[0]
-    else:
-        for wire, name in sent:
-            headers[wire] = texts[name]
-        trimmed = [trim(texts[name]) for _, name in sent] if sent else []
-        url = template.url(rest, [uri_encode(texts[name]) for name in query], trimmed)
+    template, operation, method, body, headers, keyed, query, sent, expires_at = ready
+    rest = uri_encode(texts["Key"], keep_slash=True) if keyed else ""
+    if isinstance(template, SignedTemplate):
+        return _new_request(method, template.urls((rest,))[0], headers.copy(), expires_at, operation, body)
+    headers, trimmed = headers.copy(), []
+    for wire, name in sent:
+        headers[wire] = text = texts[name]
+        trimmed.append(trim(text))
+    url = template.url(rest, [uri_encode(texts[name]) for name in query], trimmed)
     return _new_request(method, url, headers, expires_at, operation, body)
 
 

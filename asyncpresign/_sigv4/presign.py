@@ -70,8 +70,15 @@ class SignedTemplate(NamedTuple):
     def __repr__(self) -> str:
         return f"SignedTemplate({self.start!r}, ...)"
 
+    def url(self, rest: str) -> str:
+        """The URL whose path ends so; `rest` is encoded."""
+        start, end, above, below, hashes = self
+        request = _NOTHING.copy()
+        request.update(f"{above}{rest}{below}".encode())
+        return f"{start}{rest}{end}{finish(hashes, request.hexdigest())}"
+
     def urls(self, rests: Iterable[str]) -> list[str]:
-        """The URLs whose paths end so; `rests` are encoded."""
+        """`url` of each."""
         start, end, above, below, (inner_begun, outer_begun) = self
         made = []
         for rest in rests:  # with `finish` written out, whose call would be a twentieth of it

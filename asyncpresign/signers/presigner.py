@@ -470,7 +470,7 @@ def _answer(ready: _Ready, texts: _Texts) -> PresignedRequest:
     template, operation, method, body, headers, keyed, query, sent, expires_at = ready
     rest = uri_encode(texts["Key"], keep_slash=True) if keyed else ""
     if isinstance(template, SignedTemplate):
-        return _new_request(method, template.urls((rest,))[0], headers.copy(), expires_at, operation, body)
+        return _new_request(method, template.url(rest), headers.copy(), expires_at, operation, body)
     headers, trimmed = headers.copy(), []
     for wire, name in sent:
         headers[wire] = text = texts[name]
@@ -585,4 +585,4 @@ def _sign_key(
             raise InvalidRequest(Problem(argument, "a str or an S3Object", describe(key)))
     if isinstance(key, S3Object) and key.version_id is not None:
         return sign_version(key, argument)
-    return template.urls([uri_encode(name, keep_slash=True)])[0]
+    return template.url(uri_encode(name, keep_slash=True))

@@ -184,7 +184,7 @@ def _parse(row: str) -> Parameter:
     name, place, wire, kind, *more = row.split(" ")
     implied = [text[1:] for text in more if text.startswith("=")]
     minimum = [int(text[2:]) for text in more if text.startswith(">=")]
-    glance = None if place == "body" else _GLANCES.get(wire if place == "path" else kind)
+    glance = _GLANCES.get((place, wire if place == "path" else kind))
     ending = (implied[0] if implied else None, minimum[0] if minimum else None, _COLUMN[place], glance)
     return Parameter(name.rstrip("!"), name.endswith("!"), place, wire, kind, *ending)
 
@@ -285,8 +285,11 @@ def _can_be_bucket(text: str) -> bool:
 
 
 def is_plain_key(text: object) -> TypeGuard[str]:
-    """Whether a glance tells that S3 can hold it."""
-    return _glance_at_key(text) is not None
+    """Whether a glance tells that S3 can hold it: no character takes more than four bytes, one of ASCII takes one."""
+    if type(text) is not str:
+        return False
+    size = len(text)
+    return 0 < size <= MAX_KEY_BYTES and (text.isascii() or (size <= MAX_KEY_BYTES // 4 and text.isprintable()))
 
 
 def are_plain_keys(keys: list[Any]) -> bool:
@@ -304,32 +307,38 @@ def are_plain_keys(keys: list[Any]) -> bool:
 _COLUMN = {"path": 0, "query": 1, "header": 2, "header-map": 2, "body": -1}
 
 
-def _glance_at_text(value: Any) -> str | None:
-    return value if type(value) is str and value.isprintable() else None  # which no text with lone surrogates is
-
-
 def _glance_at_bucket(value: Any) -> str | None:
     return value if type(value) is str and _can_be_bucket(value) else None
 
 
 def _glance_at_key(value: Any) -> str | None:
-    if type(value) is str:  # of which no character takes more than four bytes, and one of ASCII takes one
-        size = len(value)
-        if 0 < size <= MAX_KEY_BYTES and (value.isascii() or (size <= MAX_KEY_BYTES // 4 and value.isprintable())):
-            return value
-    return None
+    if type(value) is not str:
+        return None
+    # Most are told at once.
+    plain = value.isascii() and 0 < len(value) <= MAX_KEY_BYTES
+    return value if plain or not key_problems(value, "") else None
+
+
+def _glance_at_query(value: Any) -> str | None:
+    return value if type(value) is str and (value.isprintable() or _utf8_problem(value) is None) else None
+
+
+def _glance_at_header(value: Any) -> str | None:
+    return value if type(value) is str and text_problem(value) is None else None
 
 
 def _glance_at_integer(value: Any) -> str | None:
     return str(value) if type(value) is int and 0 < value < 2**63 else None
 
 
-# By the kind, or by what of the path it is.
-_GLANCES: Mapping[str, Glance] = {
-    "Bucket": _glance_at_bucket,
-    "Key": _glance_at_key,
-    "string": _glance_at_text,
-    "integer": _glance_at_integer,
+# By the place, and by the kind or what of the path it is.
+_GLANCES: Mapping[tuple[str, str], Glance] = {
+    ("path", "Bucket"): _glance_at_bucket,
+    ("path", "Key"): _glance_at_key,
+    ("query", "string"): _glance_at_query,
+    ("header", "string"): _glance_at_header,
+    ("query", "integer"): _glance_at_integer,
+    ("header", "integer"): _glance_at_integer,
 }
 
 

@@ -42,14 +42,13 @@ _new_post = maker(PresignedPost)
 _FormAnswer = Callable[[str], PresignedPost | None]
 
 
-class _Plan(NamedTuple):
-    """What a call comes to, whoever signs it, whenever, whatever texts stand for its open parameters.
+class _Outline(NamedTuple):
+    """All of a request but its URL and its end, whatever texts stand for its open parameters.
 
     Of these, `keyed` is whether the key is one, `query` are those in the query, `sent` those in headers, and how the headers
     are called. In `headers` their values are empty.
     """
 
-    template: URLTemplate
     operation: str
     method: str
     body: BodyKind
@@ -57,6 +56,13 @@ class _Plan(NamedTuple):
     keyed: bool
     query: tuple[str, ...]
     sent: tuple[tuple[str, str], ...]
+
+
+class _Plan(NamedTuple):
+    """What a call comes to, whoever signs it, whenever."""
+
+    template: URLTemplate
+    outline: _Outline
     region: str
     service: str
 
@@ -65,13 +71,7 @@ class _Ready(NamedTuple):
     """A plan with what signs it in one moment for so many seconds; its template is filled if only a key is open."""
 
     template: SignedTemplate | OpenTemplate
-    operation: str
-    method: str
-    body: BodyKind
-    headers: dict[str, str]
-    keyed: bool
-    query: tuple[str, ...]
-    sent: tuple[tuple[str, str], ...]
+    outline: _Outline
     expires_at: datetime
 
 
@@ -240,13 +240,13 @@ class Presigner:
                 raise InvalidRequest(*problems) from None
 
         ready, texts = prepare(named, problems)
-        if ready.headers:
-            wanted = ", ".join(sorted(ready.headers))
+        template, outline = ready.template, ready.outline
+        if outline.headers:
+            wanted = ", ".join(sorted(outline.headers))
             raise UnsupportedRequest(f"params: {wanted} must be sent as headers, which a list of URLs cannot say; use presign")
-        urls = PresignedURLs(method=ready.method, expires_at=ready.expires_at)
-        template = ready.template
+        urls = PresignedURLs(method=outline.method, expires_at=ready.expires_at)
         if isinstance(template, OpenTemplate):
-            template = template.fill([uri_encode(texts[name]) for name in ready.query], [])
+            template = template.fill([uri_encode(texts[name]) for name in outline.query], [])
         return urls, _sign_batches(template, bucket, keys, sign_version)
 
     def presign_post(
@@ -340,18 +340,8 @@ class Presigner:
         plan = self._plan(shape, texts, operation, params, changes, problems)
         moment = moment or self._lives.moment(signing_time)
         proof, expires_at = self._proof(plan, moment, expires_in)
-        template = plan.template.at(proof)
-        ready = _Ready(
-            template if plan.query or plan.sent else template.fill([], []),
-            plan.operation,
-            plan.method,
-            plan.body,
-            plan.headers,
-            plan.keyed,
-            plan.query,
-            plan.sent,
-            expires_at,
-        )
+        template, outline = plan.template.at(proof), plan.outline
+        ready = _Ready(template if outline.query or outline.sent else template.fill([], []), outline, expires_at)
         return ready if shape is None else moment.kept.keep(shape, ready)
 
     def _plan(
@@ -392,8 +382,7 @@ class Presigner:
             headers={wire: None if wire in sent else value for wire, value in bound.headers.items()},
             with_token=self._temporary,
         )
-        return _Plan(
-            template,
+        outline = _Outline(
             bound.operation,
             bound.method,
             bound.body.value,
@@ -401,9 +390,8 @@ class Presigner:
             keyed,
             tuple([query[wire] for wire, _ in bound.query if wire in query]),
             tuple([(wire, sent[wire]) for wire in bound.headers if wire in sent]),
-            endpoint.region,
-            endpoint.service,
         )
+        return _Plan(template, outline, endpoint.region, endpoint.service)
 
     def _proof(self, plan: _Plan, moment: Moment, expires_in: Seconds) -> tuple[Proof, datetime]:
         """What signs a plan in a moment for so long, and until when. Raises `CredentialsError` as `Lives.life` does."""
@@ -467,7 +455,7 @@ def _open_places(bound: BoundRequest, texts: _Texts) -> tuple[dict[str, str], di
 
 
 def _answer(ready: _Ready, texts: _Texts) -> PresignedRequest:
-    template, operation, method, body, headers, keyed, query, sent, expires_at = ready
+    template, (operation, method, body, headers, keyed, query, sent), expires_at = ready
     rest = uri_encode(texts["Key"], keep_slash=True) if keyed else ""
     if isinstance(template, SignedTemplate):
         return _new_request(method, template.url(rest), headers.copy(), expires_at, operation, body)

@@ -14,7 +14,7 @@ from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from functools import cache
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 from .._sigv4.canonical import uri_encode
 from .._sigv4.signing import utc
@@ -284,10 +284,8 @@ def _can_be_bucket(text: str) -> bool:
     return "/" not in text and text.isprintable() and bool(text.strip("."))
 
 
-def is_plain_key(text: object) -> TypeGuard[str]:
+def is_plain_key(text: str) -> bool:
     """Whether a glance tells that S3 can hold it: no character takes more than four bytes, one of ASCII takes one."""
-    if type(text) is not str:
-        return False
     size = len(text)
     return 0 < size <= MAX_KEY_BYTES and (text.isascii() or (size <= MAX_KEY_BYTES // 4 and text.isprintable()))
 

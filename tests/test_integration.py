@@ -249,7 +249,7 @@ REFUSED: dict[str, Sign] = {
     "other key": url_of(lambda url: url.replace("/refused/", "/refused/other-", 1)),
     "longer life": url_of(lambda url: url.replace("X-Amz-Expires=3600", "X-Amz-Expires=7200")),
     "extra parameter": url_of(lambda url: url + "&response-content-type=text%2Fhtml"),
-    "other date": url_of(lambda url: re.sub(r"X-Amz-Date=(\d{8})T\d{2}", r"X-Amz-Date=\1T00", url)),
+    "other date": url_of(lambda url: re.sub(r"(?<=X-Amz-Date=\d{8}T\d{5})\d", lambda digit: str(9 - int(digit[0])), url)),
     "expired": lambda place, operation, key: presign(
         place, operation, key, signing_time=NOW - timedelta(hours=2), expires_in=60
     ),

@@ -15,9 +15,7 @@ V4 = (
 
 # The vendor -> the query of a URL that it signed, without what it says of the object.
 SIGNED = {
-    "SigV4": "X-Amz-"
-    + V4.format("X-Amz-")
-    + "&X-Amz-Security-Token=IQoJ%2F%2F&X-Amz-S3session-Token=AgV4&X-Amz-Signature=5160",
+    "SigV4": V4.format("X-Amz-") + "&X-Amz-Security-Token=IQoJ%2F%2F&X-Amz-S3session-Token=AgV4&X-Amz-Signature=5160",
     "SigV4A": V4.format("X-Amz-") + "&X-Amz-Region-Set=%2A&X-Amz-Signature=3045",
     "SigV2": "AWSAccessKeyId=AKIAIOSFODNN7EXAMPLE&Signature=vjbyPxybdZaNmGa%3D&Expires=1772323200&x-amz-security-token=Fwo",
     "Google V4": V4.format("X-Goog-") + "&X-Goog-Signature=247a",

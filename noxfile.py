@@ -235,6 +235,14 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks", "sign", "--cache", str(session.cache_dir / "bench"), *session.posargs)
 
 
+@nox.session(default=False, requires=["build"])
+def mutants(session: nox.Session) -> None:
+    """Random small changes that the tests should notice: `nox -s mutants -- --seed 7 --count 200`, about 15 minutes."""
+    session.install(wheel(session, "[demo]"), *group("mutants"))
+    with outside(session):
+        session.run("python", "-m", "scripts.mutants", *session.posargs)
+
+
 @nox.session(python=False)
 def summary(session: nox.Session) -> None:
     """Seconds for each session; a failure if an interpreter is installed and was not tested with."""

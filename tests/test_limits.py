@@ -196,16 +196,16 @@ async def test_a_storm_ends_with_as_many_requests_as_the_server_takes() -> None:
     server = Busy(most=4)
     transport = FakeTransport(before=server.take, otherwise=server.say, keep=False)
     async with transfer(transport, limits=Limits(concurrency=64), retry=RetryPolicy(attempts=30, budget=10_000)) as moving:
-        report = await moving.run(Download(URL) for _ in range(2000))
-        assert report.done == 2000
+        report = await moving.run(Download(URL) for _ in range(500))
+        assert report.done == 500
         at_first, transport.most_open = server.refused, 0
-        await moving.run(Download(URL) for _ in range(1000))
+        await moving.run(Download(URL) for _ in range(300))
         assert transport.most_open <= 8
         last, server.most, transport.most_open = server.refused, 1000, 0
-        await moving.run(Download(URL) for _ in range(3000))
+        await moving.run(Download(URL) for _ in range(2300))
     assert transport.most_open == 64, "it is well again, and asked as before"
-    assert at_first < 500
-    assert last - at_first < 200
+    assert at_first < 250
+    assert last - at_first < 60
 
 
 async def test_who_asks_for_time_gets_it_from_all() -> None:

@@ -158,7 +158,7 @@ class Watched:
 
 @pytest.mark.parametrize("concurrency", [1, 16])
 async def test_a_generator_is_consumed_lazily(concurrency: int) -> None:
-    count, watched = 20_000, Watched()
+    count, watched = 2_000, Watched()
     transport = FakeTransport(keep=False)
     async with transfer(transport, concurrency) as moving:
         report = await moving.run(watched.items(count))

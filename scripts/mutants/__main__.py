@@ -52,18 +52,7 @@ AREAS = {
 GENERATED = re.compile(r"_table\.py$")
 UNIT = "not integration and not oracle and not browser"
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
-COPIED = (
-    "asyncpresign",
-    "benchmarks",
-    "docs",
-    "scripts",
-    "tests",
-    ".ci",
-    "CHANGELOG.md",
-    "README.md",
-    "noxfile.py",
-    "pyproject.toml",
-)
+COPIED = ("benchmarks", "docs", "scripts", "tests", ".ci", "CHANGELOG.md", "README.md", "noxfile.py", "pyproject.toml")
 FIRST_SECONDS = 2.0  # of tests that are tried before all others are even imported
 
 

@@ -160,6 +160,7 @@ def test_style_and_script_pass_the_policy_by_their_hashes_or_by_a_nonce() -> Non
     page = Page(post.html(nonce='a"b'))
     for tag in ("style", "script"):
         assert all(attributes == {"nonce": 'a"b'} for attributes in page.attributes(tag))
+        assert all(attributes == {} for attributes in Page(post.html()).attributes(tag))
         for text in [text for found, text in page.texts if found == tag and text.strip()]:
             digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
             assert f"'sha256-{digest}'" in policy

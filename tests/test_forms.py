@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -29,6 +30,43 @@ def test_every_field_that_s3_knows_has_a_row_of_its_own() -> None:
     names = [field.name.lower() for field in FIELDS]
     assert len(names) == len(set(names))
     assert FIELDS[-1].name == "*"
+
+
+def named(condition: Callable[[Any], bool]) -> set[str]:
+    return {field.name for field in FIELDS if condition(field)}
+
+
+def test_what_s3_says_of_its_fields() -> None:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html"""
+    assert named(lambda field: field.starts_with) == {
+        *("key", "acl", "Cache-Control", "Content-Type", "Content-Disposition", "Content-Encoding", "Expires"),
+        *("success_action_redirect", "redirect", "tagging", "x-amz-meta-*", "x-ignore-*", "*"),
+    }
+    written = {f"x-amz-{name}" for name in ("algorithm", "credential", "date", "security-token", "signature")}
+    assert named(lambda field: field.ours) == {"key", "bucket", "policy", "file", *written}
+    assert named(lambda field: not field.in_policy) == {"x-amz-signature", "policy", "file"}
+    customer_key = {f"x-amz-server-side-encryption-customer-key{end}" for end in ("", "-MD5")}
+    live = {"x-amz-credential", "x-amz-security-token", "x-amz-signature", "policy"}
+    assert named(lambda field: field.secret) == customer_key | live
+    assert {field.name: field.digest for field in FIELDS if field.digest} == {
+        **{f"x-amz-checksum-{name}": size for name, size in DIGESTS.items()},
+        "x-amz-server-side-encryption-customer-key": 32,
+        "x-amz-server-side-encryption-customer-key-MD5": 16,
+    }
+
+
+DIGESTS = {
+    "crc32": 4,
+    "crc32c": 4,
+    "crc64nvme": 8,
+    "sha1": 20,
+    "sha256": 32,
+    "sha512": 64,
+    "md5": 16,
+    "xxhash64": 8,
+    "xxhash3": 8,
+    "xxhash128": 16,
+}
 
 
 @pytest.mark.parametrize(

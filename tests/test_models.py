@@ -364,4 +364,5 @@ def test_curl_reads_the_files_name_back(file: str) -> None:
     assert part.startswith('file=@"')
     assert part.endswith('"')
     quoted = part[len('file=@"') : -1]
+    assert quoted.count("\\") == 2 * file.count("\\") + file.count('"')
     assert quoted.replace("\\\\", "\0").replace('\\"', '"').replace("\0", "\\") == file

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from asyncpresign import Credentials, CredentialsError, InvalidRequest
 from asyncpresign.credentials import find_region
+from asyncpresign.profiles import _profile
 from tests.test_redaction import SECRET, TOKEN, assert_clean, everything_about
 
 KEYS = "aws_access_key_id = {0}ID\naws_secret_access_key = {0}SECRET\n"
@@ -172,6 +173,7 @@ NO_KEYS: dict[str, tuple[str | None, str | None, list[str]]] = {
     "two lines": (f"[x]\naws_access_key_id = A\n{HALF}  {SECRET}\n", None, ["without line breaks"]),
     "a role": (f"[x]\n{A}", f"[profile x]\nrole_arn = {SECRET}\nsource_profile = y\n", ["needs a role (role_arn)"]),
     "a role by token": (f"[x]\n{A}", f"[profile x]\nweb_identity_token_file = {SECRET}\n", ["(web_identity_token_file)"]),
+    "an account of SSO": (f"[x]\n{A}", "[profile x]\nsso_account_id = 1\n", ["needs SSO (sso_account_id)"]),
     "SSO": (None, "[profile x]\nsso_session = s\nsso_account_id = 1\nsso_role_name = r\n", ["needs SSO (sso_role_name)"]),
     "a login": (None, "[profile x]\nlogin_session = s\n", ["needs a login (login_session)"]),
     "a process": (None, f"[profile x]\n{A}credential_process = {SECRET}\n", ["needs a process (credential_process)"]),
@@ -272,3 +274,8 @@ def test_the_region_of_a_broken_file(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError, match="config' is not an INI file"):
         find_region(environ=files)
     assert find_region(environ={**files, "AWS_REGION": "r"}) == "r"
+
+
+def test_a_profile_is_shown_without_its_keys(tmp_path: Path) -> None:
+    found = _profile("x", write(tmp_path, f"[x]\n{A}", None), required=True)
+    assert_clean(repr(found), [found.credentials["aws_secret_access_key"]])

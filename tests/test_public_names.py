@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -164,3 +166,17 @@ def test_signing_loads_no_event_loop_and_no_socket() -> None:
     networked = {"asyncio", "socket", "ssl", "http", "selectors"}
     code = f"from asyncpresign import OfflineSigner, Presigner, default_source; print(*{networked!r} & set(sys.modules))"
     assert run(code).split() == []
+
+
+def test_values_cannot_be_changed() -> None:
+    """Nobody can change what two tasks share, so every dataclass is frozen but the report, which counts."""
+    changeable = {"TransferReport", "_Node"}
+    found = 0
+    for info in pkgutil.walk_packages(asyncpresign.__path__, "asyncpresign."):
+        if ".cli" in info.name or ".testing" in info.name:
+            continue
+        for name, value in vars(importlib.import_module(info.name)).items():
+            if isinstance(value, type) and value.__module__ == info.name and hasattr(value, "__dataclass_params__"):
+                assert value.__dataclass_params__.frozen == (name not in changeable), name
+                found += 1
+    assert found > 40

@@ -205,6 +205,8 @@ def test_values_are_described_and_not_shown(value: object, text: str) -> None:
 def test_the_nearest_name_is_suggested() -> None:
     assert nearest("Bukket", ["Bucket", "Key"]) == "did you mean 'Bucket'?"
     assert nearest("zzz", ["Bucket", "Key"]) == ""
+    for name in ("KEY", "__k__e__y__", "--k--e--y--"):
+        assert nearest(name, ["Bucket", "Key"]) == "did you mean 'Key'?"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import subprocess
@@ -434,3 +435,25 @@ async def test_what_is_there_is_measured_and_read(threads: Threads, tmp_path: Pa
         await feed(tmp_path / "missing", read.append, threads)
     with pytest.raises(LocalFileError):
         size_of(path / "deeper")
+
+
+def lowest_free_descriptor() -> int:
+    """Grows by one with every descriptor that somebody forgets."""
+    number = os.open(os.devnull, os.O_RDONLY)
+    os.close(number)
+    return number
+
+
+async def test_a_file_that_was_read_is_closed_however_that_ended(threads: Threads, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(pattern(2 * CHUNK + 1))
+
+    def fail(_: bytes) -> None:
+        raise LookupError("the hash's own")
+
+    before = lowest_free_descriptor()
+    await feed(path, hashlib.sha256().update, threads)
+    assert lowest_free_descriptor() == before
+    with pytest.raises(LookupError):
+        await feed(path, fail, threads)
+    assert lowest_free_descriptor() == before

@@ -35,6 +35,7 @@ SANS_IO = (
     "asyncpresign/_sigv4/*",
     "asyncpresign/_s3/*",
     "asyncpresign/_values.py",
+    "asyncpresign/_redaction.py",
     "asyncpresign/_vendors.py",
     "asyncpresign/errors.py",
     "asyncpresign/models.py",

@@ -16,14 +16,14 @@
         LocalFileError (also OSError)      .path
       JournalError                         another job's, locked, damaged
 
-This module imports nothing of the package but `_values`, and nothing outside the standard library. No message made here
+This module imports nothing of the package but `_values` and, when a text is redacted, `_redaction`; and nothing outside the
+standard library. No message made here
 or handed in may hold a secret or a live signature: `describe` and `redact` are what the rest of the package builds its
 texts with.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -232,12 +232,9 @@ def _bare(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "")
 
 
-_GRANTS = "x-amz-signature|x-amz-security-token|x-amz-s3session-token|x-amz-credential|signature|awsaccesskeyid|policy"
-# Not compiled before they are needed: signing a first URL has no use for them.
-_LIVE = rf"(?i)(\b(?:{_GRANTS})=)[^&\s\"'<>]+"
-_USERINFO = r"(?i)(\b[a-z][a-z0-9+.-]*://)[^/?#@\s]*@"
-
-
 def redact(text: str) -> str:
-    """`text` with the values of query parameters that grant access, and any `user:password@`, replaced by `...`."""
-    return re.sub(_USERINFO, r"\1...@", re.sub(_LIVE, r"\1...", text))
+    """`text` with `...` for the values of a URL's query parameters that are not known to be harmless, for `user:password@`, and
+    for a signature's parameters and headers outside of URLs."""
+    from ._redaction import redact as redacted  # only what is shown needs it
+
+    return redacted(text)

@@ -11,7 +11,7 @@ import select
 import socket
 import ssl as ssl_module
 import struct
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -42,12 +42,13 @@ class Then(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`raw` goes out as it is, after `read` of the request has come; a byte at a time if `drip`."""
+    """`raw`, or what `of` makes of the request, goes out as it is, after `read` of the request; a byte at a time if `drip`."""
 
     raw: bytes = b""
     then: Then = Then.KEEP
     read: Read = Read.ALL
     drip: bool = False
+    of: Callable[[Seen], bytes] | None = None
 
 
 @dataclass(slots=True)
@@ -260,7 +261,8 @@ class FaultServer:
         reply = next(self._replies, self.otherwise)
         if reply.read is Read.ALL:
             await _read_body(seen, reader)
-        for piece in [reply.raw[at : at + 1] for at in range(len(reply.raw))] if reply.drip else [reply.raw]:
+        raw = reply.raw if reply.of is None else reply.of(seen)
+        for piece in [raw[at : at + 1] for at in range(len(raw))] if reply.drip else [raw]:
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(0)

@@ -8,10 +8,13 @@ follows redirects and ends everything after five minutes. All of that is off her
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl as ssl_module
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -19,7 +22,7 @@ import anyio
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
-from ..errors import InvalidRequest, NetworkError, PresignError, Problem, describe, redact
+from ..errors import InvalidRequest, NetworkError, PresignError, Problem, describe
 from .transport import Answer, Request, RequestBody
 
 # Seconds to connect (TCP, TLS), and without a byte in either direction; bytes a second that a body must bring in that time.
@@ -35,6 +38,7 @@ PIECE = 64 * 1024
 # bodies; more than this wins nothing, and every range of a large object has such a buffer.
 READ_BUFFER = 512 * 1024
 
+_WORD = re.compile(r"[!-~]+")
 _NO_AUTOMATIC_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _FOREIGN = (aiohttp.ClientError, OSError, ValueError)
 
@@ -172,6 +176,7 @@ class AiohttpTransport:
         slowest: float = SLOWEST,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._proxy = None if proxy is None else check_proxy("proxy", proxy)
         self._trust_env = trust_env
         self._stall = stall
         self._slowest = slowest
@@ -181,7 +186,7 @@ class AiohttpTransport:
             connector=_new_pool(ssl) if session is None else _borrowed_pool(session, ssl),
             connector_owner=session is None,
             cookie_jar=aiohttp.DummyCookieJar(),
-            proxy=proxy,
+            proxy=self._proxy,
         )
         # Trying again is the transfer's to decide and to count; aiohttp has no public switch for it (the contract suite looks).
         self._session._retry_connection = False
@@ -203,12 +208,15 @@ class AiohttpTransport:
                 await payload.stop()
 
     async def _request(self, request: Request, payload: _Payload | None) -> aiohttp.ClientResponse:
+        proxy = self._proxy
         try:
             url = URL(request.url, encoded=True)
+            environments = _environments_proxy(url) if self._trust_env else None
+            proxy = environments or proxy
             return await self._session.request(
                 request.method,
                 url,
-                proxy=_environments_proxy(url) if self._trust_env else None,
+                proxy=environments,
                 headers=request.headers,
                 data=payload,
                 allow_redirects=False,
@@ -220,7 +228,7 @@ class AiohttpTransport:
             )
         except _FOREIGN as error:
             failure = payload.failure if payload is not None else None
-            failure = failure or _ours(error, request)
+            failure = failure or _ours(error, request, proxy)
         # Outside of the handler, which would make aiohttp's error and its texts the context of ours.
         raise failure
 
@@ -245,16 +253,32 @@ def _borrowed_pool(session: object, ssl: object) -> aiohttp.BaseConnector:
 
 def _environments_proxy(url: URL) -> str | None:
     """Not by aiohttp's own `trust_env`, which reads .netrc too and adds its credentials to requests that are signed."""
-    return None if proxy_bypass(url.raw_host or "") else getproxies().get(url.scheme)
+    proxy = None if proxy_bypass(url.raw_host or "") else getproxies().get(url.scheme)
+    return None if proxy is None else check_proxy("the environment's proxy", proxy)
 
 
-def _ours(error: Exception, request: Request) -> PresignError:
-    """The one place that turns aiohttp's errors into ours."""
+def check_proxy(argument: str, proxy: object) -> str:
+    """`proxy` if it is a URL that can be one's. Raises `InvalidRequest`, which shows nothing of it: where it is malformed,
+    nothing says which part is the password."""
+    if isinstance(proxy, str):
+        with suppress(ValueError):
+            parts = urlsplit(proxy)
+            # The port is read, which raises for one that is none; an `@` elsewhere is of a password that is not encoded.
+            whole = (parts.port, parts.path.strip("/"), parts.query, parts.fragment)[1:] == ("", "", "")
+            if parts.scheme in ("http", "https") and parts.hostname and whole and _WORD.fullmatch(proxy):
+                return proxy
+    raise InvalidRequest(Problem(argument, "a URL such as http://user:password@host:3128, percent-encoded", describe(proxy)))
+
+
+def _ours(error: Exception, request: Request, proxy: str | None = None) -> PresignError:
+    """The one place that turns aiohttp's errors into ours. Their texts repeat what was sent, and what the server said."""
+    user = "" if proxy is None else unquote(proxy.partition("://")[2].rpartition("@")[0])
+    hide = request.hiding([user, user.partition(":")[2], b64encode(user.encode()).decode()])
     if isinstance(error, ValueError) and not isinstance(error, OSError | ssl_module.CertificateError):
-        return InvalidRequest(Problem("url or headers", "what HTTP can carry", redact(f"{type(error).__name__}: {error}")))
+        return InvalidRequest(Problem("url or headers", "what HTTP can carry", hide(f"{type(error).__name__}: {error}")))
     # Trying again cures no certificate.
     permanent = isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ServerFingerprintMismatch)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return NetworkError(f"the name {error.host!r} cannot be resolved: is the endpoint right?", request=str(request))
-    text = redact(str(error)) or "no further information"
+    text = hide(str(error)) or "no further information"
     return NetworkError(f"{type(error).__name__}: {text}", request=str(request), permanent=permanent)

@@ -2,17 +2,19 @@
 
 A transport sends a request exactly as it is given and hands back the answer's head before its body. It decides
 nothing: it follows no redirect, retries nothing, decompresses nothing, adds no header but `Host` and
-`Content-Length`. What goes wrong is a `NetworkError` whose text is redacted; nothing foreign leaves it.
+`Content-Length`. What goes wrong is a `NetworkError` whose text has been through `Request.hiding`; nothing foreign leaves it.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
-from urllib.parse import urlsplit
+
+from .._redaction import hiding
+from ..errors import redact
 
 
 class RequestBody(Protocol):
@@ -30,7 +32,8 @@ class RequestBody(Protocol):
 class Request:
     """What goes on the wire. `url` is sent byte for byte; `headers` are all there are but `Host` and `Content-Length`.
 
-    `expires_at` is when the signature ends, where that is known; a transport does not look at it.
+    `expires_at` is when the signature ends, where that is known; a transport does not look at it. `fields` are those of the
+    form in `body`, if it is one, for `hiding` only.
     """
 
     method: str
@@ -38,13 +41,18 @@ class Request:
     headers: Mapping[str, str]
     body: RequestBody | None = None
     expires_at: datetime | None = None
+    fields: Mapping[str, str] | None = None
 
     def __str__(self) -> str:
         """Method and address, without the query, which holds the signature."""
-        parts = urlsplit(self.url)
-        return f"{self.method} {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        address = self.url.partition("?")[0].partition("#")[0]
+        return f"{self.method} {redact(address)}"
 
     __repr__ = __str__
+
+    def hiding(self, extra: Iterable[str] = ()) -> Callable[[str], str]:
+        """A function that masks, in a text of a server's or a library's, what grants access by this request, or is `extra`."""
+        return hiding(self.url, self.headers, self.fields or {}, extra=extra)
 
 
 class Answer(Protocol):

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
+from .._redaction import SHOWN
 from .._s3.documents import ErrorDocument
 from ..errors import (
     AccessDenied,
@@ -52,6 +53,9 @@ ADJUSTING = frozenset({Action.REFRESH, Action.CORRECT_CLOCK})
 
 # A URL that is refused as expired by a server whose clock is further off than this was not signed too early.
 SKEW = timedelta(seconds=60)
+
+# Characters of a server's shorter words that are looked at.
+WORD = 256
 
 Row = tuple[Action, type[ResponseError]]
 
@@ -137,17 +141,18 @@ def response_error(
 ) -> ResponseError:
     """The error that an answer which is not a success stands for; `headers` have lower-case names, `now` is aware."""
     document = document or ErrorDocument()
-    _, kind = _row(status, document.code, document.message)
-    told = " ".join(filter(None, (document.code, document.message))) or "no explanation in the answer"
-    region = headers.get("x-amz-bucket-region") or document.region
+    code, message = document.code[:WORD], document.message[:SHOWN]
+    _, kind = _row(status, code, message)
+    told = " ".join(filter(None, (code, message))) or "no explanation in the answer"
+    region = (headers.get("x-amz-bucket-region") or document.region)[:WORD]
     if region and issubclass(kind, Redirected):
         told += f"; the bucket is in region {region!r}: sign for it"
-    request_id = document.request_id or headers.get("x-amz-request-id", "")
+    request_id = (document.request_id or headers.get("x-amz-request-id", ""))[:WORD]
     return kind(
         f"HTTP {status}: {redact(told)}",
         status=status,
-        code=document.code,
-        request_id=request_id,
+        code=code,
+        request_id=redact(request_id),
         retry_after=retry_after(headers, now),
         clock_offset=None if (date := _moment(headers.get("date", ""))) is None else date - now,
         request=request,
@@ -219,13 +224,18 @@ def meaning(error: TransferError) -> Action:
             return Action.FAIL
 
 
+# Characters of an HTTP date, which has 29, and digits of a number of seconds.
+_DATE = 64
+_DIGITS = 9
+
+
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Seconds that `Retry-After` asks for (a number, or a date), or None.
 
     https://www.rfc-editor.org/rfc/rfc9110#name-retry-after
     """
-    value = headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
+    value = headers.get("retry-after", "")[:_DATE].strip()
+    if value.isascii() and value.isdigit() and len(value) <= _DIGITS:
         return float(value)
     moment = _moment(value)
     return None if moment is None else max(0.0, (moment - now).total_seconds())
@@ -233,7 +243,8 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 def _moment(value: str) -> datetime | None:
     try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
+        moment = parsedate_to_datetime(value[:_DATE])
+        # What no clock shows cannot be compared.
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError, TypeError, IndexError):
         return None
-    return moment.replace(tzinfo=moment.tzinfo or UTC)

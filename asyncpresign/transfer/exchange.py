@@ -43,6 +43,9 @@ FRESH = timedelta(seconds=5)
 _DATE = re.compile(r"[?&]X-Amz-Date=(\d{8}T\d{6}Z)(?:&|$)", re.IGNORECASE)
 _LIFE = re.compile(r"[?&]X-Amz-Expires=(\d{1,7})(?:&|$)", re.IGNORECASE)
 
+# What of an error may be a server's words.
+_SAID = frozenset({"message", "code", "request_id"})
+
 _SENDING = frozenset({Action.RETRY, Action.RESUME, Action.SLOW_DOWN})
 _SIGNING = _SENDING | {Action.RESIGN}
 
@@ -196,6 +199,7 @@ class Exchange:
             self._learn(passed, error)
         except TransferError as failure:
             failure.request = failure.request or str(request)
+            _conceal(failure, request)
             self._learn(passed, failure)
             raise
         finally:
@@ -255,6 +259,19 @@ class Exchange:
                 await self._adjustments.make(decision.action, known, offset)
             await self.edge.sleep(decision.delay)
             at = decision.at
+
+
+def _conceal(error: TransferError, request: Request) -> None:
+    """Mask in all that `error` says what grants access by `request`: servers repeat what they were sent, in whatever they say.
+
+    What another error said before it was replaced is not shown, so it is not kept.
+    """
+    hide = request.hiding()
+    for name in _SAID & vars(error).keys():
+        setattr(error, name, hide(getattr(error, name)))
+    error.args = (error.message,)
+    if error.__suppress_context__:
+        error.__context__ = None
 
 
 def _fixed_request(place: object, argument: str, method: str) -> Request:

@@ -25,10 +25,14 @@ Destination = Place | Directory
 """Where a download goes: a path (that very file), a `Directory`, a binary file, or None: into `TransferResult.data`."""
 
 
+# Characters of a text that a repr shows.
+SHOWN = 2048
+
+
 def _show(value: object) -> str:
     match value:
         case str():
-            return repr(redact(value))
+            return repr(redact(value[:SHOWN])) + (f" and {len(value) - SHOWN} characters more" if len(value) > SHOWN else "")
         case bytes():
             return f"<{describe(value)}>"
         case S3Object():

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from ..errors import InvalidRequest, Problem, describe
 from .plan import MiB, part_size_for
 
+# No size has more than 19 digits, and Python refuses to read thousands of them.
 # One range, as S3 takes it: from, from-to, or the last so many bytes.
 _RANGE = re.compile(r"bytes=(?:\d+-\d*|-\d+)", re.ASCII)
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)", re.ASCII)
-_UNSATISFIED = re.compile(r"bytes \*/(\d+)", re.ASCII)
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
+_SIZE = re.compile(r"\d{1,19}", re.ASCII)
+_UNSATISFIED = re.compile(r"bytes \*/(\d{1,19})", re.ASCII)
 
 # Sizes of parts that are in use (AWS's own tools, rclone, s3cmd, MinIO's, S3's least), in MiB.
 _USUAL = (8, 5, 16, 10, 15, 25, 32, 50, 64, 100, 128, 256, 512, 1024)
@@ -50,7 +52,7 @@ class Head:
 def read_head(status: int, headers: Mapping[str, str]) -> Head:
     """`headers` have lower-case names. A 206 that does not say which bytes it holds starts at -1, where nobody asked for it."""
     length = headers.get("content-length", "")
-    size = int(length) if length.isascii() and length.isdigit() else None
+    size = int(length) if _SIZE.fullmatch(length) else None
     etag = headers.get("etag", "")
     strong = etag if len(etag) > 2 and etag.startswith('"') and etag.endswith('"') else None
     if status != 206:

@@ -123,7 +123,8 @@ async def upload_form(exchange: Exchange, item: FormUpload) -> tuple[Moved, int]
             boundary = f"asyncpresign-{exchange.edge.token()}"
             named = {"filename": filename, "content_type": content_type or "application/octet-stream", "boundary": boundary}
             form = form_body(signed.fields, body, **named)
-            return Request("POST", signed.url, {"Content-Type": form_content_type(boundary)}, form, signed.expires_at)
+            headers = {"Content-Type": form_content_type(boundary)}
+            return Request("POST", signed.url, headers, form, signed.expires_at, signed.fields)
 
         attempt = _delivery(exchange, source, post, wanted)
         moved, attempts = await exchange.persist(attempt, exchange.allowed(item.destination, source))

@@ -178,7 +178,7 @@ def test_without_the_extra_the_name_says_what_to_install() -> None:
     script = "import sys; sys.modules['aiobotocore'] = None; from asyncpresign import AiobotocoreSigner"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False)
     assert ended.returncode == 1
-    assert "python -m pip install 'asyncpresign[aiobotocore]'" in ended.stderr
+    assert "AiobotocoreSigner needs an optional dependency: python -m pip install 'asyncpresign[aiobotocore]'" in ended.stderr
 
 
 @pytest.fixture(params=["local_s3", "local_s3_seaweedfs"])

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncpresign import Credentials, CredentialsError, InvalidRequest, Presigner, PresignError
+from asyncpresign import Credentials, CredentialsError, InvalidRequest, Presigner, PresignError, Problem
 from asyncpresign.signers.life import Kept, Lives
 from asyncpresign.signers.presigner import _PLANS
 
@@ -315,8 +315,41 @@ def test_the_callers_hold_on_an_answer_changes_no_other() -> None:
     first.headers["x-amz-acl"] = "public-read"
     assert presigner.presign("put_object", {**OBJECT, "ContentType": "text/plain"}).headers == {"Content-Type": "text/plain"}
     assert presigner.presign("put_object", params).headers == {"Content-Type": "text/plain", "x-amz-meta-a": "b"}
+    fixed = {**OBJECT, "Metadata": {"a": "b"}}  # no header of which differs from call to call
+    for _ in range(2):
+        headers = presigner.presign("put_object", fixed).headers
+        assert headers == {"x-amz-meta-a": "b"}
+        assert isinstance(headers, dict)
+        headers["x-amz-acl"] = "public-read"
     params["Metadata"]["a"] = "c"  # type: ignore[index]
     assert presigner.presign("put_object", params).headers["x-amz-meta-a"] == "c"
+
+
+ALIKE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "a value like the name of the next parameter": ({"MaxKeys": 5, "Prefix": "x"}, {"MaxKeys": "Prefix"}),
+    "a text that needs a closer look": ({"Prefix": "\ud800"}, {"Prefix": "\udfff"}),
+    "a number and a text": ({"MaxKeys": 5}, {"MaxKeys": "5"}),
+    "a bool and a number": ({"MaxKeys": 1}, {"MaxKeys": True}),
+}
+
+
+@pytest.mark.parametrize("pair", ALIKE.values(), ids=ALIKE.keys())
+def test_calls_that_look_alike_are_not_taken_for_each_other(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    for one, other in (pair, pair[::-1]):
+        remembering = frozen()
+        for params in (one, other, one):
+            call = ("list_objects_v2", {"Bucket": "bucket", **params}, 60, {})
+            assert outcome(remembering, call) == outcome(frozen(), call)
+
+
+def test_values_that_no_plan_can_be_kept_by_are_signed_as_they_are() -> None:
+    presigner = frozen()
+    for day in (1, 2, 1):
+        since = datetime(2026, 3, day, tzinfo=UTC)
+        assert (
+            f"0{day} Mar 2026"
+            in presigner.presign("get_object", {**OBJECT, "IfModifiedSince": since}).headers["If-Modified-Since"]
+        )
 
 
 OPTIONS: list[dict[str, Any]] = [
@@ -438,6 +471,13 @@ def test_a_form_that_grows_too_large_with_its_key_is_refused_after_a_small_one()
     presigner.presign_post("bucket", "k", fields=fields)
     for key in ("k" * 1024, "\U0001f600" * 256):
         assert form_outcome(presigner, (key, fields, None, None, 60)) == form_outcome(frozen(), (key, fields, None, None, 60))
+    refused = 0
+    for more in range(0, 2000, 50):  # from what fits with every key to what fits with none of this length
+        call = ("k" * 1024, {**fields, "x-amz-meta-more": "v" * more}, None, None, 60)
+        form_outcome(presigner, ("k", *call[1:]))
+        assert form_outcome(presigner, call) == form_outcome(frozen(), call)
+        refused += isinstance(form_outcome(frozen(), call)[0], Problem)
+    assert 0 < refused < 40
 
 
 def test_the_callers_hold_on_a_form_changes_no_other() -> None:

@@ -61,6 +61,7 @@ def test_one_place_is_changed_at_a_time(source: str, expected: list[str]) -> Non
         "import a\n",
         "__all__ = ['a']\n",
         "T = TypeVar('T')\n",
+        "class A(Protocol):\n    def f(self, a: bool = False) -> None: ...\n",
     ],
 )
 def test_prose_and_what_only_type_checkers_read_stay(source: str) -> None:
@@ -71,8 +72,10 @@ def test_a_change_is_known_again_when_lines_are_added_above() -> None:
     source = b"class A:\n    def f(self):\n        return self.a < 5\n"
     (before,) = (mutant for mutant in mutants("a.py", source) if mutant.replacement == "<=")
     (after,) = (mutant for mutant in mutants("a.py", b"x = y\n\n" + source) if mutant.replacement == "<=")
-    assert before.key == after.key == ("a.py::A.f", "return self.a < 5 -> return self.a <= 5")
+    assert before.key == after.key == ("a.py::A.f", "return self.a < 5 ==> return self.a <= 5")
     assert (before.line, after.line) == (3, 5)
+    twice = mutants("a.py", b"def f():\n    g(1)\n    g(1)\n")
+    assert len({mutant.key for mutant in twice}) == len(twice) == 4
 
 
 def test_a_seed_decides_the_sample() -> None:

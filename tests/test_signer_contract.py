@@ -384,7 +384,7 @@ async def test_a_clock_that_is_off_is_corrected_for_all_that_follows(make: Make)
     assert await signer.adjust(clock_offset=timedelta(0))
     assert query((await call(signer, "presign")).url)["X-Amz-Date"] == "20261123T120001Z"
     for wrong in (20, timedelta(days=40_000)):
-        with pytest.raises(InvalidRequest, match="clock_offset"):
+        with pytest.raises(InvalidRequest, match=r"^clock_offset: "):
             await signer.adjust(clock_offset=wrong)  # type: ignore[arg-type]
 
 

@@ -340,7 +340,7 @@ def look_at_all(
 
 
 def diff(mutant: Mutant) -> str:
-    before, _, after = mutant.change.partition(" -> ")
+    before, _, after = mutant.change.partition(" ==> ")
     return f"    - {before}\n    + {after}"
 
 

@@ -5,7 +5,7 @@ as a diff of a line or two. What does not compile, or parses to the same tree, i
 
 Left out on purpose, because no test should look at it:
 
-- docstrings, annotations, type aliases, `TYPE_CHECKING` blocks, overloads, `__all__`;
+- docstrings, annotations, type aliases, protocols, `TYPE_CHECKING` blocks, overloads, `__all__`;
 - prose: a string or f-string in which two words stand side by side (error messages and explanations; their presence, type
   and the values in them are still tested by the mutants around them);
 - the keywords `slots=` of dataclasses, `strict=` of `zip`, `maxsize=` of `lru_cache` and `usedforsecurity=` of digests, which
@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
 COMPARISONS: dict[type[ast.cmpop], tuple[str, tuple[str, ...]]] = {
     ast.Lt: (r"<", ("<=", ">=")),
@@ -67,7 +68,7 @@ class Mutant:
     replacement: str
     lines: tuple[int, int]  # first and last of the statement, without the statements inside it
     names: tuple[str, ...]  # outside of a function: what the statement defines, and its class
-    change: str  # the changed lines before and after, stripped
+    change: str  # the changed lines before and after, stripped; with a number where they stand in the function twice
 
     @property
     def key(self) -> tuple[str, str]:
@@ -103,6 +104,11 @@ class _Module:
         self._lines = (1, 1)
         self._statements(ast.parse(source).body)
         self.found.sort(key=lambda mutant: (mutant.start, mutant.end, mutant.replacement))
+        times: Counter[tuple[str, str]] = Counter()
+        for number, mutant in enumerate(self.found):
+            times[mutant.key] += 1
+            if (nth := times[mutant.key]) > 1:
+                self.found[number] = replace(mutant, change=f"{mutant.change} (#{nth})")
 
     # Where a node stands
 
@@ -124,7 +130,7 @@ class _Module:
         last = self.source.count(b"\n", 0, end)
         before = self.source[self.starts[first] : self.starts[last + 1]]
         after = self.source[self.starts[first] : start] + replacement.encode() + self.source[end : self.starts[last + 1]]
-        change = f"{' '.join(before.decode().split())} -> {' '.join(after.decode().split())}"
+        change = f"{' '.join(before.decode().split())} ==> {' '.join(after.decode().split())}"
         function, names = ".".join(self._function), self._names
         self.found.append(Mutant(self.path, function, first + 1, start, end, replacement, self._lines, names, change))
 
@@ -356,6 +362,8 @@ def _is_for_checkers(node: ast.stmt) -> bool:
             return _name(test.operand if isinstance(test, ast.UnaryOp) else test) == "TYPE_CHECKING"
         case ast.Assign(targets=[ast.Name(id=name)]):
             return name in {"__all__", "__slots__", "__match_args__"} or _is_alias(name, node.value)
+        case ast.ClassDef(bases=bases) if any(_name(base) in {"Protocol", "TypedDict"} for base in bases):
+            return True
         case ast.FunctionDef(decorator_list=decorators) | ast.AsyncFunctionDef(decorator_list=decorators):
             return any(_name(decorator) == "overload" for decorator in decorators)
         case _:

@@ -472,6 +472,7 @@ def test_a_form_that_grows_too_large_with_its_key_is_refused_after_a_small_one()
     for key in ("k" * 1024, "\U0001f600" * 256):
         assert form_outcome(presigner, (key, fields, None, None, 60)) == form_outcome(frozen(), (key, fields, None, None, 60))
     refused = 0
+    del fields["x-amz-meta-0"]
     for more in range(0, 2000, 50):  # from what fits with every key to what fits with none of this length
         call = ("k" * 1024, {**fields, "x-amz-meta-more": "v" * more}, None, None, 60)
         form_outcome(presigner, ("k", *call[1:]))

@@ -20,6 +20,7 @@ from asyncpresign._sigv4.canonical import (
     uri_encode,
     uri_encode_all,
 )
+from asyncpresign._sigv4.comparison import split_request
 
 from .stdlib_only import cases, check_stages, check_uri_encoding
 
@@ -90,3 +91,11 @@ def test_headers_are_lowered_sorted_and_trimmed() -> None:
 def test_a_request_has_six_parts_and_an_unsigned_payload_unless_told() -> None:
     assert canonical_request("GET", "/k", "a=b", "host:h\n", "host") == f"GET\n/k\na=b\nhost:h\n\nhost\n{UNSIGNED_PAYLOAD}"
     assert canonical_request("GET", "/", "", "host:h\n", "host", "e3b0").endswith("\ne3b0")
+
+
+def test_a_canonical_request_is_read_line_by_line() -> None:
+    text = "GET\n/a\nx=1\nhost:h\nx-amz-meta-a:b:c\n\nhost;x-amz-meta-a\nUNSIGNED-PAYLOAD"
+    headers = {"host": "h", "x-amz-meta-a": "b:c"}
+    assert split_request(text) == ("GET", "/a", "x=1", headers, "host;x-amz-meta-a", "UNSIGNED-PAYLOAD")
+    assert split_request("GET\n/a\nx=1\n\nhost") is None
+    assert split_request(text.replace("\n\n", "\n")) is None

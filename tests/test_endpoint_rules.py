@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -132,11 +132,10 @@ def ours(inputs: EndpointInputs) -> Answer | str:
 INPUTS = set(EndpointInputs._fields)
 
 
-@pytest.mark.oracle
-@pytest.mark.timeout(300)
-def test_every_answer_is_that_of_the_rule_set() -> None:
+def compare(some: Iterable[EndpointInputs]) -> tuple[int, int, dict[str, int]]:
+    """How many were asked, have an endpoint, and differ on purpose."""
     asked, answered, differing = 0, 0, dict.fromkeys((row.name for row in DIFFERENCES), 0)
-    for inputs in inputs_of_every_shape():
+    for inputs in some:
         got, expected = ours(inputs), theirs(inputs)
         refused = isinstance(got, str)
         asked, answered = asked + 1, answered + (not refused)
@@ -146,6 +145,20 @@ def test_every_answer_is_that_of_the_rule_set() -> None:
             assert row is not None, f"{inputs}: expected {expected}, got {got}"
             assert row.answers is not refused, row.name
             differing[row.name] += 1
+    return asked, answered, differing
+
+
+def test_one_answer_in_forty_is_that_of_the_rule_set() -> None:
+    """On every Python; the oracle compares all."""
+    asked, answered, _ = compare(islice(inputs_of_every_shape(), 0, None, 40))
+    assert asked > 1000
+    assert answered > 225
+
+
+@pytest.mark.oracle
+@pytest.mark.timeout(300)
+def test_every_answer_is_that_of_the_rule_set() -> None:
+    asked, answered, differing = compare(inputs_of_every_shape())
     print(f"{asked} inputs, of which {answered} have an endpoint; differing on purpose: {differing}")
     assert asked > 40_000
     assert answered > 9_000

@@ -176,6 +176,35 @@ def test_a_form_with_a_redirect_is_not_sent_by_script() -> None:
     assert ["data-redirects" in form for form in told] == [False, True]
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, True),
+        ({"success_action_status": "204"}, True),
+        ({"Success_Action_Status": "200"}, False),
+        ({"success_action_status": "201"}, False),
+        ({"success_action_redirect": "https://a/"}, False),
+        ({"redirect": "https://a/"}, False),
+        ({"success_action_redirect": ""}, True),
+    ],
+)
+def test_a_page_that_would_stay_empty_after_the_upload_says_so(fields: dict[str, str], expected: bool) -> None:
+    assert ("<noscript>" in make_post(**fields).html()) == expected
+
+
+def test_what_the_policy_demands_is_said_to_the_script() -> None:
+    conditions = (["content-length-range", 2, 3 << 20], ["starts-with", "$Content-Type", "image/"])
+    (form,) = Page(make_post(*conditions).html()).attributes("form")
+    assert {name: value for name, value in form.items() if name.startswith("data-")} == {
+        "data-kind-words": "images",
+        "data-type-prefix": "image/",
+        "data-min": "2",
+        "data-min-words": "2 bytes",
+        "data-max": str(3 << 20),
+        "data-max-words": "3 MiB",
+    }
+
+
 def test_only_a_form_with_a_redirect_may_lead_on_to_another_site() -> None:
     assert "form-action https://bucket.example;" in make_post().content_security_policy()
     assert "form-action" not in make_post(success_action_redirect="https://a/").content_security_policy()

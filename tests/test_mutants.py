@@ -57,6 +57,7 @@ def test_one_place_is_changed_at_a_time(source: str, expected: list[str]) -> Non
         "Word = Literal['a']\n",
         "x = 'the key is too long'\n",
         "x = f'{a} is no key'\n",
+        "x = 'a str'\n",
         "if TYPE_CHECKING:\n    import a\n",
         "import a\n",
         "__all__ = ['a']\n",

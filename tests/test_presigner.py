@@ -401,6 +401,16 @@ def test_all_problems_of_a_call_are_said_at_once() -> None:
     ]
 
 
+@pytest.mark.parametrize("key", ["k" * 1025, "é" * 513, "é" * 600, "\U0001f600" * 257, ""], ids=len)
+def test_a_key_that_s3_cannot_hold_is_refused_alone_and_in_a_batch(key: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"params\['Key'\]: "):
+        presigner().presign("get_object", {"Bucket": "bucket", "Key": key})
+    with pytest.raises(InvalidRequest, match=r"keys\[1\]: "):
+        list(presigner().presign_urls("get_object", "bucket", ["good", key]))
+    with pytest.raises(InvalidRequest, match=r"^key: "):
+        presigner().presign_post("bucket", key)
+
+
 def test_every_bad_key_of_a_batch_is_named() -> None:
     keys = ["ok"] * (2 * BATCH) + ["", "ok", 5, S3Object("other", "k")]
     at = 2 * BATCH

@@ -6,8 +6,8 @@ as a diff of a line or two. What does not compile, or parses to the same tree, i
 Left out on purpose, because no test should look at it:
 
 - docstrings, annotations, type aliases, protocols, `TYPE_CHECKING` blocks, overloads, `__all__`;
-- prose: a string or f-string in which two words stand side by side (error messages and explanations; their presence, type
-  and the values in them are still tested by the mutants around them);
+- prose: a string or f-string in which words stand side by side (error messages and explanations; their presence, type and
+  the values in them are still tested by the mutants around them);
 - the keywords `slots=` of dataclasses, `strict=` of `zip`, `maxsize=` of `lru_cache` and `usedforsecurity=` of digests, which
   change no result that a caller can see.
 
@@ -53,7 +53,7 @@ DROPPED_METHODS = {"lower", "upper", "casefold", "strip", "rstrip", "lstrip", "c
 UNSEEN_KEYWORDS = {"slots", "strict", "maxsize", "usedforsecurity"}
 GENERIC = {"Literal", "Callable", "Mapping", "Sequence", "Iterable", "Awaitable", "Union", "Annotated"}
 OF_TYPES = {"TypeVar", "ParamSpec", "NewType", "getLogger"}  # calls whose arguments are names for people or checkers
-PROSE = re.compile(r"[A-Za-z']{2,}[,:;]? [a-z]{2,}")
+PROSE = re.compile(r"[\w'>)\]},:] [\w'<(\[{$-]")
 PROSE_AROUND_A_VALUE = re.compile(r"[A-Za-z']{2,}[,:;]? | [a-z]{2,}")
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 

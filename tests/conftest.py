@@ -19,7 +19,7 @@ import asyncpresign
 
 # The files that may block the event loop. For a body up to 64 KiB the write is cheaper than handing it to a thread; so is
 # looking where a download goes.
-MAY_BLOCK = tuple(f"asyncpresign/transfer/{name}.py" for name in ("files", "sinks", "sources", "tree"))
+MAY_BLOCK = tuple(f"asyncpresign/transfer/{name}.py" for name in ("files", "folders", "sinks", "sources", "tree"))
 
 pytest_plugins = ["asyncpresign.testing.pytest_plugin", "pytester"]
 

@@ -81,7 +81,8 @@ CORE = ("_sigv4/", "_s3/", "_values.py", "_vendors.py", "_redaction.py", "errors
 # The modules of the transfer that touch files, and by what they are known.
 TOUCH_FILES = {
     "transfer/files.py": {"os.pread", "os.pwrite"},
-    "transfer/sinks.py": {"os.open", "os.replace"},
+    "transfer/folders.py": {"os.open", "os.replace"},
+    "transfer/sinks.py": {"os.open"},
     "transfer/sources.py": {"os.open"},
 }
 

@@ -182,9 +182,9 @@ async def test_a_durable_file_is_on_the_disk_before_it_is_seen(
     log: list[str] = []
 
     def noted(name: str, call: Any) -> Any:
-        def note(*arguments: Any) -> None:
+        def note(*arguments: Any, **options: Any) -> None:
             log.append(name)
-            call(*arguments)
+            call(*arguments, **options)
 
         return note
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, get_args
+from typing import Any, BinaryIO, get_args
 
 from ..errors import InvalidRequest, LocalFileError, Problem, ResponseError, describe
 from ..http.transport import Answer
 from ..models import PresignedRequest, S3Object
 from .exchange import Exchange, Moved, Sign, with_headers
+from .folders import Spot, open_spot
 from .gates import Lane
 from .incoming import Expected, Incoming
 from .integrity import Proof, offered, parse_checksum
-from .items import Download, IfExists, Place, Status
+from .items import Download, IfExists, Status
+from .paths import Directory
 from .ranges import byte_range, check_range, likely_part_size, read_head
-from .sinks import check_destination, feed, open_sink, size_of
+from .sinks import check_destination, feed, open_sink, path_spot, size_of
 from .tree import destination_of
 
 _UNSATISFIED = 416
@@ -25,18 +27,33 @@ _UNSATISFIED = 416
 async def download(exchange: Exchange, item: Download) -> tuple[Moved, int]:
     expected = _expected(item)
     sign = exchange.signing(item.source, "source", "get_object", "GET", _params(exchange, item))
-    destination = destination_of(item.source, item.destination)
-    check_destination(destination)
-    if item.if_exists != "overwrite":
-        kept = await _what_is_there(exchange, item, sign, _path(destination, item.if_exists), expected)
-        if kept is not None:
-            return kept
-    exclusive, durable = item.if_exists == "error", exchange.memo is not None
-    sink = await open_sink(destination, exchange.token(), exchange.threads, exclusive=exclusive, durable=durable)
+    destination = await _opened(exchange, item)
     try:
-        return await Incoming(exchange, sign, exchange.allowed(item.source, None), sink, expected).fetch()
+        if item.if_exists != "overwrite":
+            kept = await _what_is_there(exchange, item, sign, _spot(destination, item.if_exists), expected)
+            if kept is not None:
+                return kept
+        exclusive, durable = item.if_exists == "error", exchange.memo is not None
+        sink = await open_sink(destination, exchange.token(), exchange.threads, exclusive=exclusive, durable=durable)
+        try:
+            return await Incoming(exchange, sign, exchange.allowed(item.source, None), sink, expected).fetch()
+        finally:
+            sink.discard()
     finally:
-        sink.discard()
+        if isinstance(destination, Spot):
+            destination.close()
+
+
+async def _opened(exchange: Exchange, item: Download) -> Spot | BinaryIO | None:
+    """Where it goes; a path with its folder held open."""
+    match item.destination:
+        case Directory():
+            return await open_spot(exchange.threads, destination_of, item.source, item.destination)
+        case str() | os.PathLike():
+            return await open_spot(exchange.threads, path_spot, item.destination)
+        case _:
+            check_destination(item.destination)
+            return item.destination
 
 
 def _expected(item: Download) -> Expected:
@@ -68,21 +85,21 @@ def _params(exchange: Exchange, item: Download) -> dict[str, Any] | None:
 # --- a file that is there ---------------------------------------------------------------------------------------------
 
 
-def _path(destination: Place, if_exists: str) -> str:
-    if isinstance(destination, str | os.PathLike):
-        return os.fspath(destination)
+def _spot(destination: Spot | BinaryIO | None, if_exists: str) -> Spot:
+    if isinstance(destination, Spot):
+        return destination
     raise InvalidRequest(Problem("if_exists", f"'overwrite' for a {describe(destination)}: only paths exist", repr(if_exists)))
 
 
 async def _what_is_there(
-    exchange: Exchange, item: Download, sign: Sign, path: str, expected: Expected
+    exchange: Exchange, item: Download, sign: Sign, spot: Spot, expected: Expected
 ) -> tuple[Moved, int] | None:
     """The file that is there, if it stays; what it is proven by, if it has to be."""
-    size = size_of(path)
+    size = size_of(spot)
     if size is None:
         return None
     if item.if_exists == "error":
-        raise LocalFileError("exists already", path=path)
+        raise LocalFileError("exists already", path=spot.path)
     if item.if_exists == "skip":
         return Moved(size, None, status=Status.SKIPPED), 0
     if expected.size not in (None, size) or expected.part:
@@ -100,7 +117,7 @@ async def _what_is_there(
     if proof is None:
         return None
     hasher = proof.hasher(part_size)
-    await feed(path, hasher.update, exchange.threads)
+    await feed(spot, hasher.update, exchange.threads)
     return (Moved(size, proof.name, status=Status.SKIPPED), attempts) if hasher.digest() == proof.digest else None
 
 

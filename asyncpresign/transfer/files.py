@@ -1,10 +1,10 @@
 """The local side: threads for calls that block, and calls on open files; `sources` is where the bytes of an upload come
 from, `sinks` where those of a download go.
 
-These three are the only modules that make synchronous file calls, and they make short ones: what is up to `SMALL` bytes is
-read or written at once, in the event loop, which costs less than telling a thread, as long as the disk is quick. Larger
-pieces, and files that callers hand in, whose calls may block, go to a bounded number of threads. Every failure of the
-local side leaves as `LocalFileError`.
+These, `folders` and `tree` are the only modules that make synchronous file calls, and they make short ones: what is up to
+`SMALL` bytes is read or written at once, in the event loop, which costs less than telling a thread, as long as the disk is
+quick. Larger pieces, and files that callers hand in, whose calls may block, go to a bounded number of threads. Every failure
+of the local side leaves as `LocalFileError`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ from typing import Any, TypeVar
 import anyio.to_thread
 
 from ..errors import InvalidRequest, LocalFileError, Problem, describe
+from .platforms import PLATFORM, Platform
 
 SMALL = 64 * 1024
 CHUNK = 1024 * 1024
 
 _Result = TypeVar("_Result")
 _URL = re.compile("https?:/", re.IGNORECASE)
-BINARY = getattr(os, "OBINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-
 
 # Seconds. A call that takes longer in the loop holds it too long. One that was made in a thread and took less may be dared
 # in the loop: what a thread measures contains its waits for the interpreter, so that it can be no better than this.
@@ -39,16 +38,41 @@ CAUTION = 1
 MOST_CAUTION = 1024
 
 
+class _Pace:
+    """How often calls of one kind go to a thread before one is made in the loop."""
+
+    def __init__(self) -> None:
+        self.caution = self.wary = CAUTION
+
+    def in_thread(self, seconds: float) -> None:
+        if seconds < QUICK:
+            self.wary = max(0, self.wary - 1)
+
+    def in_loop(self, seconds: float) -> None:
+        if seconds > SLOW:
+            self.caution = self.wary = min(2 * self.caution, MOST_CAUTION)
+        elif self.caution > CAUTION:
+            self.caution -= 1
+
+
 class Threads:
     """Runs blocking calls in at most `limit` threads at once."""
 
     def __init__(self, limit: int, clock: Callable[[], float] = time.perf_counter) -> None:
         self._limiter = anyio.CapacityLimiter(limit)
         self._clock = clock
-        self._caution = self._wary = CAUTION
+        self._data = _Pace()
+        self._names = _Pace()
 
     async def brief(self, call: Callable[..., _Result], *args: Any) -> _Result:
         """A call that takes microseconds on most disks: in the loop, while this one has been quick, else in a thread."""
+        return await self._paced(self._data, call, *args)
+
+    async def look(self, call: Callable[..., _Result], *args: Any) -> _Result:
+        """The same for a call that only looks at names and folders, which says little of how quickly data is written."""
+        return await self._paced(self._names, call, *args)
+
+    async def _paced(self, pace: _Pace, call: Callable[..., _Result], *args: Any) -> _Result:
         seconds = 0.0
 
         def timed() -> _Result:
@@ -59,16 +83,12 @@ class Threads:
             finally:
                 seconds = self._clock() - started
 
-        if self._wary:
+        if pace.wary:
             result = await self.run(timed)
-            if seconds < QUICK:
-                self._wary = max(0, self._wary - 1)
+            pace.in_thread(seconds)
         else:
             result = timed()
-            if seconds > SLOW:
-                self._caution = self._wary = min(2 * self._caution, MOST_CAUTION)
-            elif self._caution > CAUTION:
-                self._caution -= 1
+            pace.in_loop(seconds)
         return result
 
     async def run(self, call: Callable[..., _Result], *args: Any, certain: bool = False) -> _Result:
@@ -116,18 +136,18 @@ def what_it_is(mode: int) -> str:
 _SEEKING = threading.Lock()
 
 
-def read_at(file: int, offset: int, length: int) -> bytes:
-    if hasattr(os, "pread"):
+def read_at(file: int, offset: int, length: int, platform: Platform = PLATFORM) -> bytes:
+    if platform.positional:
         return os.pread(file, length, offset)
     with _SEEKING:
         os.lseek(file, offset, os.SEEK_SET)
         return os.read(file, length)
 
 
-def write_at(file: int, offset: int, data: bytes) -> None:
+def write_at(file: int, offset: int, data: bytes, platform: Platform = PLATFORM) -> None:
     view = memoryview(data)
     while view:
-        if hasattr(os, "pwrite"):
+        if platform.positional:
             written = os.pwrite(file, view, offset)
         else:
             with _SEEKING:

@@ -6,7 +6,6 @@ failure leaves as `LocalFileError`, and takes its temporary file along.
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import stat
@@ -16,8 +15,10 @@ from contextlib import suppress
 from typing import Any, BinaryIO, Protocol
 
 from ..errors import InvalidRequest, LocalFileError, Problem, describe
-from .files import BINARY, CHUNK, SMALL, Threads, local_error, no_path, read_at, refuse_url, what_it_is, write_at
+from .files import CHUNK, SMALL, Threads, local_error, no_path, read_at, refuse_url, what_it_is, write_at
+from .folders import Spot, open_spot, spot_at
 from .items import Place
+from .platforms import PLATFORM, Platform
 
 
 class Sink(Protocol):
@@ -82,21 +83,24 @@ class _MemorySink(_InOrder):
 
 
 class _PathSink:
-    """A temporary file beside `path`, renamed to it by `commit`. A body of one small piece is written by `commit` alone.
+    """A temporary file beside the file of `spot`, renamed to it by `commit`. A body of one small piece is written by
+    `commit` alone. `spot` is closed by `discard`.
 
     `exclusive`: never in the place of a file that is there. `durable`: on the disk, and not only in the system's memory,
-    before it is visible; the temporary file may be one that an earlier process left.
+    before it is visible; the temporary file may be one that an earlier process left. What else has its name, be it a link,
+    is never written to.
     """
 
-    anywhere = hasattr(os, "pwrite")
-
-    def __init__(self, path: str, token: str, threads: Threads, exclusive: bool, durable: bool) -> None:
-        # Through a link, as a plain open() would: the link stays, its target is replaced.
-        self._path = os.path.realpath(path) if os.path.islink(path) else path
-        self._temporary = os.path.join(os.path.dirname(self._path), f".asyncpresign-{token}.part")
+    def __init__(
+        self, spot: Spot, token: str, threads: Threads, exclusive: bool, durable: bool, platform: Platform = PLATFORM
+    ) -> None:
+        self.anywhere: bool = platform.positional
+        self._spot = spot
+        self._temporary = f".asyncpresign-{token}.part"
         self._threads = threads
         self._exclusive = exclusive
         self._durable = durable
+        self._platform = platform
         self._opening = threading.Lock()
         self._file: int | None = None
         self._exists = False
@@ -133,6 +137,7 @@ class _PathSink:
         # What an earlier process left goes, even if nothing came in its place.
         self._exists = self._exists or self._durable
         self._drop()
+        self._spot.close()
 
     def _drop(self) -> None:
         # What cannot be closed or unlinked any more is gone already, with its file system.
@@ -142,89 +147,64 @@ class _PathSink:
         if self._exists:
             self._exists = False
             with suppress(OSError):
-                os.unlink(self._temporary)
+                self._spot.unlink(self._temporary)
 
     async def _call(self, size: int, call: Callable[..., None], *arguments: Any) -> None:
         try:
             await (self._threads.brief if size <= SMALL else self._threads.run)(call, *arguments)
         except OSError as error:
-            raise local_error(error, self._path) from None
+            raise local_error(error, self._spot.path) from None
 
     def _take_over(self, size: int) -> None:
-        with suppress(FileNotFoundError):
-            self._file = os.open(self._temporary, os.O_RDWR | BINARY)
+        self._file = self._spot.adopt(self._temporary)
+        if self._file is not None:
             self._exists = True
             os.ftruncate(self._file, size)
 
     def _put(self, data: bytes, at: int) -> None:
-        write_at(self._open(), at, data)
+        write_at(self._open(), at, data, self._platform)
 
     def _read(self, update: Callable[[bytes], object], at: int, size: int) -> None:
         file = self._open()
         for start in range(at, at + size, CHUNK):
-            update(read_at(file, start, min(CHUNK, at + size - start)))
+            update(read_at(file, start, min(CHUNK, at + size - start), self._platform))
 
     def _finish(self) -> None:
         file = self._open()
-        write_at(file, 0, self._small)
+        write_at(file, 0, self._small, self._platform)
         if self._durable:
             os.fsync(file)
+        status = os.fstat(file)
         self._close()
-        if self._exclusive:
-            _rename_to_new(self._temporary, self._path)
-        else:
-            os.replace(self._temporary, self._path)
+        self._spot.publish(self._temporary, status, self._exclusive)
         self._exists = False
         if self._durable:
-            _sync_directory(os.path.dirname(self._path) or os.curdir)
+            self._spot.sync()
 
     def _open(self) -> int:
         with self._opening:
             if self._file is None:
-                mode = _mode_of(self._path)
-                flags = os.O_RDWR | os.O_CREAT | BINARY | (os.O_TRUNC if self._durable else os.O_EXCL)
-                self._file = os.open(self._temporary, flags, 0o666 if mode is None else mode)
+                self._file = self._create()
                 self._exists = True
-                if mode is not None and hasattr(os, "fchmod"):
-                    os.fchmod(self._file, mode)
             return self._file
+
+    def _create(self) -> int:
+        # The file that will be replaced hands its permissions on, but not the right to run as somebody else.
+        there = self._spot.status
+        mode = None if there is None else stat.S_IMODE(there.st_mode) & 0o777
+        try:
+            return self._spot.create(self._temporary, mode)
+        except FileExistsError:
+            if not self._durable:
+                raise
+        # A dead process left it; or it is something that only has its name, which goes without being opened.
+        self._spot.unlink(self._temporary)
+        return self._spot.create(self._temporary, mode)
 
     def _close(self) -> None:
         if self._file is not None:
             file, self._file = self._file, None
             os.close(file)
-
-
-def _mode_of(path: str) -> int | None:
-    """The permissions of the file that is there and will be replaced."""
-    try:
-        return stat.S_IMODE(os.stat(path).st_mode)
-    except FileNotFoundError:
-        return None
-
-
-def _rename_to_new(temporary: str, path: str) -> None:
-    """A rename that replaces nothing, where the file system can do that in one step."""
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        raise
-    except (OSError, AttributeError):
-        if os.path.lexists(path):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
-        os.replace(temporary, path)
-    else:
-        os.unlink(temporary)
-
-
-def _sync_directory(path: str) -> None:
-    """So that the new name outlives a loss of power too; Windows has no such call."""
-    if hasattr(os, "O_DIRECTORY"):
-        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
 
 
 class _FileSink(_InOrder):
@@ -277,44 +257,61 @@ def _write_file(file: BinaryIO, data: bytes) -> None:
         view = view[written:]
 
 
-def check_destination(destination: Place) -> None:
+def check_destination(destination: Place | Spot) -> None:
     """Raises `InvalidRequest` for what no download can go to: a directory, a device, something that is not a file."""
-    if destination is None or callable(getattr(destination, "write", None)):
-        if isinstance(destination, io.TextIOBase):
-            raise InvalidRequest(Problem("destination", "a file opened in binary mode", "one opened in text mode"))
-        return
-    if not isinstance(destination, str | os.PathLike):
+    if isinstance(destination, str | os.PathLike):
+        path_spot(destination).close()
+    elif not (isinstance(destination, Spot) or destination is None or callable(getattr(destination, "write", None))):
         raise InvalidRequest(Problem("destination", "a path, a binary file or None", describe(destination)))
+    elif isinstance(destination, io.TextIOBase):
+        raise InvalidRequest(Problem("destination", "a file opened in binary mode", "one opened in text mode"))
+
+
+def path_spot(destination: str | os.PathLike[str], platform: Platform = PLATFORM) -> Spot:
+    """The place of a file that may be written or replaced, held open. Raises `InvalidRequest`, `LocalFileError`."""
     path = os.fspath(destination)
     if not isinstance(path, str) or not path:
         raise InvalidRequest(Problem("destination", "a path", describe(path)))
     refuse_url("destination", path)
     try:
-        mode = os.stat(path).st_mode
+        if not path.endswith(os.sep):
+            return regular(spot_at(path, platform))
+        got = what_it_is(stat.S_IFDIR) if os.path.isdir(path) else "one that ends as a directory's does"
     except FileNotFoundError:
-        if path.endswith(os.sep):
-            raise InvalidRequest(Problem("destination", "the path of a file", "one that ends as a directory's does")) from None
-        folder = os.path.dirname(path)
-        if folder and not os.path.isdir(folder):
-            # Told before a byte is asked for, not after the first has come.
-            raise LocalFileError("its folder does not exist", path=path) from None
-        return
+        raise LocalFileError("its folder does not exist", path=path) from None
     except OSError as error:
         raise local_error(error, path) from None
+    except InvalidRequest:
+        raise
     except ValueError:
         raise no_path("destination", path) from None
-    if not stat.S_ISREG(mode):
+    raise InvalidRequest(Problem("destination", "the path of a file", got))
+
+
+def regular(spot: Spot) -> Spot:
+    """`spot`, if there is no file there or one that can be replaced. Raises `InvalidRequest`."""
+    if spot.status is not None and not stat.S_ISREG(mode := spot.status.st_mode):
+        spot.close()
         raise InvalidRequest(Problem("destination", "the path of a file", what_it_is(mode)))
+    return spot
 
 
 async def open_sink(
-    destination: Place, token: str, threads: Threads, *, exclusive: bool = False, durable: bool = False
+    destination: Place | Spot,
+    token: str,
+    threads: Threads,
+    *,
+    exclusive: bool = False,
+    durable: bool = False,
+    platform: Platform = PLATFORM,
 ) -> Sink:
     """Where one item goes; `token` makes the temporary file's name its own. `destination` has been checked."""
     if destination is None:
         return _MemorySink()
     if isinstance(destination, str | os.PathLike):
-        return _PathSink(os.fspath(destination), token, threads, exclusive, durable)
+        destination = await open_spot(threads, path_spot, destination, platform)
+    if isinstance(destination, Spot):
+        return _PathSink(destination, token, threads, exclusive, durable, platform)
     return _FileSink(destination, await threads.run(_position, destination), threads)
 
 
@@ -329,26 +326,34 @@ def _position(file: BinaryIO) -> int | None:
 # --- files that are there already -------------------------------------------------------------------------------------
 
 
-def size_of(path: str | os.PathLike[str]) -> int | None:
+def size_of(place: str | os.PathLike[str] | Spot) -> int | None:
     """Of a file, in bytes; None when there is none."""
     try:
-        return os.stat(path).st_size
+        if isinstance(place, Spot):
+            status = place.look(place.name)
+            return None if status is None else status.st_size
+        return os.stat(place).st_size
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise local_error(error, os.fspath(path)) from None
+        raise local_error(error, _path_of(place)) from None
 
 
-async def feed(path: str | os.PathLike[str], update: Callable[[bytes], object], threads: Threads) -> None:
+async def feed(
+    place: str | os.PathLike[str] | Spot, update: Callable[[bytes], object], threads: Threads, platform: Platform = PLATFORM
+) -> None:
     """All of a file into `update`, which is called in a thread."""
 
     def some(at: int) -> int:
-        piece = read_at(file, at, CHUNK)
+        piece = read_at(file, at, CHUNK, platform)
         update(piece)
         return len(piece)
 
     try:
-        file = os.open(path, os.O_RDONLY | BINARY)
+        if isinstance(place, Spot):
+            file = place.open(place.name, os.O_RDONLY)
+        else:
+            file = os.open(place, os.O_RDONLY | platform.binary | platform.no_wait)
         try:
             at = 0
             while piece := await threads.run(some, at):
@@ -356,4 +361,8 @@ async def feed(path: str | os.PathLike[str], update: Callable[[bytes], object], 
         finally:
             os.close(file)
     except OSError as error:
-        raise local_error(error, os.fspath(path)) from None
+        raise local_error(error, _path_of(place)) from None
+
+
+def _path_of(place: str | os.PathLike[str] | Spot) -> str:
+    return place.path if isinstance(place, Spot) else os.fspath(place)

@@ -14,14 +14,16 @@ import os
 import stat
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, Self
 
 import anyio
 
-from ..errors import InvalidRequest, LocalFileError, Problem, describe
+from ..errors import InvalidRequest, LocalFileError, Problem, UnsafePathError, describe
 from ..http.transport import RequestBody
-from .files import BINARY, CHUNK, SMALL, Threads, local_error, no_path, read_at, refuse_url, what_it_is
+from .files import CHUNK, SMALL, Threads, local_error, no_path, read_at, refuse_url, what_it_is
+from .folders import LinkInPath, spot_below
 from .items import Source
+from .platforms import PLATFORM, Platform
 
 Seen = Callable[[bytes], None]
 """Told of every chunk as it is read, in a thread where the chunk is large: a hash's `update`."""
@@ -113,18 +115,49 @@ async def _show(chunk: bytes, seen: Seen | None, threads: Threads) -> None:
         await threads.run(seen, chunk)
 
 
+class TreePath(str):
+    """The path of the file `name`, with `/`, that was found below `root`: no link below it is followed when it is opened."""
+
+    __slots__ = ("name", "root")
+    root: str
+    name: str
+
+    def __new__(cls, path: str, root: str = "", name: str = "") -> Self:
+        made = super().__new__(cls, path)
+        made.root, made.name = root, name
+        return made
+
+    def open(self, platform: Platform) -> int:
+        """Raises `OSError`, and `UnsafePathError` for a link."""
+        try:
+            spot = spot_below(self.root, self.name, make=False, follow=False, platform=platform)
+        except LinkInPath:
+            expected = "a file of the tree itself"
+            raise UnsafePathError(Problem("source", expected, f"{str(self)!r}, behind a symbolic link")) from None
+        try:
+            return spot.open(spot.name, os.O_RDONLY)
+        finally:
+            spot.close()
+
+
 class _Path:
     """A regular file, opened here."""
 
-    def __init__(self, path: str, threads: Threads) -> None:
+    def __init__(self, path: str, threads: Threads, platform: Platform) -> None:
         self._path = path
         self._threads = threads
+        self._platform = platform
         refuse_url("source", path)
         try:
             # Never waits for the other end of a pipe; what is not a regular file is refused below.
-            self._file = os.open(path, os.O_RDONLY | BINARY | getattr(os, "O_NONBLOCK", 0))
+            if isinstance(path, TreePath):
+                self._file = path.open(platform)
+            else:
+                self._file = os.open(path, os.O_RDONLY | platform.binary | platform.no_wait)
         except OSError as error:
             raise local_error(error, path) from None
+        except UnsafePathError:
+            raise
         except ValueError:
             raise no_path("source", path) from None
         status = os.fstat(self._file)
@@ -137,9 +170,9 @@ class _Path:
     async def read(self, offset: int, length: int, seen: Seen | None) -> bytes:
         try:
             if length <= SMALL:
-                chunk = _read_at(self._file, offset, length, seen)
+                chunk = self._read(offset, length, seen)
             else:
-                chunk = await self._threads.run(_read_at, self._file, offset, length, seen)
+                chunk = await self._threads.run(self._read, offset, length, seen)
         except OSError as error:
             raise local_error(error, self._path) from None
         if not chunk:
@@ -153,15 +186,14 @@ class _Path:
             told = f"{self.size} bytes at first, now {status.st_size}"
             raise LocalFileError(f"changed while it was read: {told}", path=self._path)
 
+    def _read(self, offset: int, length: int, seen: Seen | None) -> bytes:
+        chunk = read_at(self._file, offset, length, self._platform)
+        if seen is not None:
+            seen(chunk)
+        return chunk
+
     def close(self) -> None:
         os.close(self._file)
-
-
-def _read_at(file: int, offset: int, length: int, seen: Seen | None) -> bytes:
-    chunk = read_at(file, offset, length)
-    if seen is not None:
-        seen(chunk)
-    return chunk
 
 
 class _File:
@@ -251,11 +283,11 @@ class _Stream:
         """The iterable is the caller's."""
 
 
-async def open_source(source: Source, size: int | None, threads: Threads) -> OpenSource:
+async def open_source(source: Source, size: int | None, threads: Threads, platform: Platform = PLATFORM) -> OpenSource:
     """`source`, ready to be read. Raises `InvalidRequest` for what cannot be one, or has not the `size` said."""
     if problems := size_problems(size):
         raise InvalidRequest(*problems)
-    opened = await _open(source, size, threads)
+    opened = await _open(source, size, threads, platform)
     if size is not None and opened.size != size:
         opened.close()
         raise InvalidRequest(Problem("size", f"the source's own size of {opened.size} bytes", describe(size)))
@@ -268,13 +300,13 @@ def size_problems(size: object) -> list[Problem]:
     return [Problem("size", "a number of bytes", describe(size))]
 
 
-async def _open(source: Source, size: int | None, threads: Threads) -> OpenSource:
+async def _open(source: Source, size: int | None, threads: Threads, platform: Platform) -> OpenSource:
     match source:
         case bytes() | bytearray() | memoryview():
             return bytes_source(bytes(source), threads)
         case str() | os.PathLike():
             path = os.fspath(source)
-            reader = _Path(path, threads)
+            reader = _Path(path, threads, platform)
             return OpenSource(reader, reader.size, os.path.basename(path))
         case AsyncIterable():
             if size is None:

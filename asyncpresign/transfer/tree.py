@@ -1,7 +1,6 @@
 """Folders: where in a `Directory` a download goes, what files a tree holds, and what the disk takes for one name.
 
-Beside `files` the only module that looks at the file system. `destination_of` makes calls that are short enough for the
-event loop; the others are for threads.
+`destination_of` makes calls that are short enough for the event loop; the others are for threads.
 """
 
 from __future__ import annotations
@@ -13,37 +12,32 @@ from unicodedata import normalize
 
 from ..errors import InvalidRequest, LocalFileError, Problem, UnsafePathError, describe
 from ..models import PresignedRequest, S3Object
-from .items import Destination, Place
+from .folders import LinkInPath, Spot, spot_below
 from .paths import Directory, folded
+from .sinks import regular
+from .sources import TreePath
 
 
-def destination_of(source: PresignedRequest | str | S3Object, destination: Destination) -> Place:
-    """`destination`, or the path that a `Directory` gives `source`, whose folders are there then.
+def destination_of(source: PresignedRequest | str | S3Object, destination: Directory) -> Spot:
+    """The place that a `Directory` gives `source`, held open, whose folders are there then.
 
-    Raises `UnsafePathError` when the path leads out of the root, through a link that is there now too; `LocalFileError`.
+    Raises `UnsafePathError` when the path leads out of the root, through a link that is there; `LocalFileError`.
     """
-    if not isinstance(destination, Directory):
-        return destination
     root = os.fspath(destination.root)
-    path = os.path.join(root, *destination.name_for(source).split("/"))
+    name = destination.name_for(source)
+    path = os.path.join(root, *name.split("/"))
     try:
-        if leads_out(root, path):
-            expected = "a key whose path stays below the Directory"
-            refused = Problem("key", expected, f"{path!r}, a symbolic link out of it")
-        else:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            return path
+        spot = spot_below(root, name, make=True)
+    except LinkInPath:
+        expected = "a key whose path stays below the Directory"
+        refused = Problem("key", expected, f"{path!r}, a symbolic link out of it")
     except OSError as error:
         raise LocalFileError(error.strerror or type(error).__name__, path=path) from None
     except ValueError:
         raise InvalidRequest(Problem("root", "a path that the system can hold", describe(root))) from None
+    else:
+        return regular(spot)
     raise UnsafePathError(refused)
-
-
-def leads_out(root: str, path: str) -> bool:
-    """Whether `path`, with its links followed, is not below `root`."""
-    top = os.path.realpath(root)
-    return not os.path.realpath(path).startswith(top if top.endswith(os.sep) else top + os.sep)
 
 
 def absolute(path: str) -> str:
@@ -64,27 +58,41 @@ class Found:
     is_link: bool = False
 
 
-def walk(root: str, below: str = "") -> Iterator[Found]:
-    """All files below `root`, in the order of their names. Links are not followed. Raises `LocalFileError` for `root`."""
-    folder = os.path.join(root, below) if below else root
+def walk(root: str) -> Iterator[Found]:
+    """All files below `root`, in the order of their names. Links are not followed. Raises `LocalFileError` for `root`.
+
+    A folder that cannot be read is found as a file with a `problem`. What is in memory grows with the depth of the tree and
+    the number of entries of the folders on the way, and no folder stays open.
+    """
+    # Entries that are left of each folder on the way, the next one last.
+    above: list[list[tuple[str, str, bool, bool]]] = [_entries(root, "")]
+    while above:
+        if not above[-1]:
+            above.pop()
+            continue
+        name, path, is_folder, is_link = above[-1].pop()
+        if not is_folder:
+            # What is no regular file is refused where it is opened.
+            yield Found(name, TreePath(path, root, name), "a symbolic link" if is_link else "", is_link)
+            continue
+        try:
+            above.append(_entries(path, f"{name}/"))
+        except LocalFileError as error:
+            yield Found(name, path, error.message)
+
+
+def _entries(folder: str, prefix: str) -> list[tuple[str, str, bool, bool]]:
+    """Names, paths, and whether they are folders or links, of what is in `folder`; the last name first."""
     try:
         with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name + "/" * entry.is_dir(follow_symlinks=False))
+            entries = [
+                (f"{prefix}{entry.name}", entry.path, entry.is_dir(follow_symlinks=False), entry.is_symlink())
+                for entry in found
+            ]
     except (OSError, ValueError) as error:
-        told = getattr(error, "strerror", None) or type(error).__name__
-        if not below:
-            raise LocalFileError(told, path=folder) from None
-        yield Found(below, folder, told)
-        return
-    for entry in entries:
-        name = f"{below}/{entry.name}" if below else entry.name
-        if entry.is_dir(follow_symlinks=False):
-            yield from walk(root, name)
-        elif entry.is_symlink():
-            yield Found(name, entry.path, "a symbolic link", is_link=True)
-        else:
-            # What is no regular file is refused where it is opened.
-            yield Found(name, entry.path)
+        raise LocalFileError(getattr(error, "strerror", None) or type(error).__name__, path=folder) from None
+    # As keys, in which a folder's name is followed by a slash.
+    return sorted(entries, key=lambda entry: entry[0] + "/" * entry[2], reverse=True)
 
 
 def folding(root: str, token: str) -> Callable[[str], str] | None:

@@ -10,7 +10,8 @@ import errno
 import os
 import pickle
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -520,25 +521,40 @@ def names(root: Path) -> list[str]:
     return [found.name for found in walk(str(root))]
 
 
-def test_a_tree_deeper_than_python_calls_is_walked(root: Path) -> None:
-    """1,500 folders; what is deeper than a path can say is one problem, beside all files that can be reached."""
-    (root / "z").write_bytes(b"z")
+@contextmanager
+def deep(root: Path, depth: int, name: str) -> Iterator[None]:
+    """`depth` folders in one another, with a file in each fourth; removed again, which `shutil` cannot do."""
     here = os.getcwd()
     os.chdir(root)
     try:
-        for _ in range(2500):
-            os.mkdir("d")
-            os.chdir("d")
-            if _ % 500 == 0:
+        for number in range(depth):
+            os.mkdir(name)
+            os.chdir(name)
+            if number % (depth // 4) == 0:
                 Path("file").write_bytes(b"x")
+        yield
+        for _ in range(depth):
+            Path("file").unlink(missing_ok=True)
+            os.chdir("..")
+            os.rmdir(name)
     finally:
         os.chdir(here)
-    found = list(walk(str(root)))
-    problems = [entry for entry in found if entry.problem]
-    assert [entry.problem for entry in problems] == [os.strerror(errno.ENAMETOOLONG)]
+
+
+@pytest.mark.parametrize(
+    ("depth", "name", "files", "problems"),
+    [(1500, "d", 4, []), (20, "d" * 250, 3, [os.strerror(errno.ENAMETOOLONG)])],
+    ids=["more than Python's stack", "more than a path can say"],
+)
+def test_a_deep_tree_is_walked(depth: int, name: str, files: int, problems: list[str], root: Path) -> None:
+    """What is deeper than a path can say is one problem, beside all files that can be reached."""
+    (root / "z").write_bytes(b"z")
+    with deep(root, depth, name):
+        found = list(walk(str(root)))
+    assert [entry.problem for entry in found if entry.problem] == problems
     reached = [entry.name for entry in found if not entry.problem]
     assert reached[-1] == "z"
-    assert sum(name.endswith("file") for name in reached) >= 3
+    assert sum(name.endswith("/file") for name in reached) in (files, files + 1)
 
 
 def test_a_folder_that_is_gone_when_it_is_reached_is_one_problem(root: Path) -> None:

@@ -63,6 +63,7 @@ class ObjectStore:
     faults: dict[str | None, list[Fault]] = field(default_factory=dict)
     ranges: bool = True
     conditions: bool = True
+    piece: int = PIECE
 
     def __post_init__(self) -> None:
         self.etag = md5_etag(self.data) if self.etag is None else self.etag
@@ -93,16 +94,16 @@ class ObjectStore:
         headers = {**self.headers, **({"etag": self.etag} if self.etag else {})}
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", sent.get("range", "")) if self.ranges else None
         if wanted is None:
-            return Say(200, chunks(self.data), headers)
+            return Say(200, chunks(self.data, self.piece), headers)
         first, last = int(wanted[1]), min(int(wanted[2] or len(self.data)), len(self.data) - 1)
         if first >= len(self.data):
             return error(416, "InvalidRange")
         place = {"content-range": f"bytes {first}-{last}/{len(self.data)}"}
-        return Say(206, chunks(self.data[first : last + 1]), {**headers, **place})
+        return Say(206, chunks(self.data[first : last + 1], self.piece), {**headers, **place})
 
 
-def chunks(data: bytes) -> tuple[bytes, ...]:
-    return tuple(data[start : start + PIECE] for start in range(0, len(data), PIECE))
+def chunks(data: bytes, piece: int = PIECE) -> tuple[bytes, ...]:
+    return tuple(data[start : start + piece] for start in range(0, len(data), piece))
 
 
 def joined(say: Say) -> bytes:

@@ -39,6 +39,7 @@ from asyncpresign.transfer.plan import MiB
 from .fake_transport import REFUSED, FakeTransport, Say, World, error, make_signer
 from .object_store import Cut, ObjectStore, Replaced, Turned, Whole, md5_etag, parts_etag
 from .sweep import at_every_turn, sweep
+from .test_multipart import small_sizes
 
 URL = "http://s3.test/bucket/key?X-Amz-Signature=abc"
 OBJECT = S3Object("bucket", "key")
@@ -657,12 +658,14 @@ async def test_what_cannot_be_opened() -> None:
 
 
 async def test_ranges_that_are_cancelled_leave_nothing(tmp_path: Path) -> None:
-    store = ObjectStore(LARGE[: 5 * MiB + 9])
+    size = 3 * 100_000  # a part comes in three pieces, each large enough to be written in a thread
+    store = ObjectStore(LARGE[: size + 9], piece=100_000)
     path = tmp_path / "file"
-    transport, moving = transfer(store, multipart_threshold=5 * MiB)
+    transport, moving = transfer(store)
+    moving._sizes = small_sizes(size, threshold=size)
 
     async def work() -> None:
-        store.faults = {"bytes=5242880-5242888": [SLOW, Cut(3)]}
+        store.faults = {f"bytes={size}-{size + 8}": [SLOW, Cut(3)]}
         async with moving:
             await moving.download(URL, path)
 

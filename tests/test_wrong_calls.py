@@ -1,0 +1,113 @@
+"""Which argument a wrong item is refused for; nothing is sent for one, and all that is wrong is named."""
+
+from __future__ import annotations
+
+import io
+import os
+import zlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from asyncpresign import Download, FormUpload, InvalidRequest, PresignedPost, PresignedRequest, S3Object, Transfer, Upload
+from asyncpresign.transfer.plan import MAX_PUT, GiB
+from asyncpresign.transfer.uploads import _check_size
+
+from .fake_transport import FakeTransport, World, make_signer
+
+URL = "http://s3.test/bucket/key"
+OBJECT = S3Object("bucket", "key")
+CRC32 = f"crc32:{zlib.crc32(b'abc'):08x}"
+END = datetime(2030, 1, 1, tzinfo=UTC)
+POST = PresignedPost("http://s3.test/bucket", {"key": "k"}, END)
+
+
+class BytesPath(os.PathLike[bytes]):
+    def __fspath__(self) -> bytes:
+        return b"/tmp/name"
+
+
+async def stream() -> AsyncIterator[bytes]:
+    yield b"abc"
+
+
+class Unseekable(io.BytesIO):
+    def seekable(self) -> bool:
+        return False
+
+
+closed = io.BytesIO()
+closed.close()
+
+WRONG: dict[str, tuple[Any, set[str]]] = {
+    "a download of no source": (Download(5), {"source"}),  # type: ignore[arg-type]
+    "a download by PUT": (Download(PresignedRequest("PUT", URL, {}, END)), {"source"}),
+    "a download to a number": (Download(URL, 5), {"destination"}),  # type: ignore[arg-type]
+    "a download to a path of bytes": (Download(URL, BytesPath()), {"destination"}),
+    "a download to no path": (Download(URL, ""), {"destination"}),
+    "a download of no such size": (Download(URL, size=-1), {"size"}),
+    "a download of half a byte": (Download(URL, size=1.5), {"size"}),  # type: ignore[arg-type]
+    "a download with no checksum": (Download(URL, checksum="crc32"), {"checksum"}),
+    "a download that may exist somehow": (Download(URL, "/tmp/a", if_exists="maybe"), {"if_exists"}),
+    "an upload of text": (Upload(io.StringIO("a"), URL), {"source"}),  # type: ignore[arg-type]
+    "an upload of nothing": (Upload(None, URL), {"source"}),  # type: ignore[arg-type]
+    "an upload of a closed file": (Upload(closed, URL), {"source"}),
+    "an upload without a size": (Upload(stream(), URL), {"size"}),
+    "an upload of what cannot seek, without a size": (Upload(Unseekable(b"abc"), URL), {"size"}),
+    "an upload of another size": (Upload(b"abc", URL, size=4), {"size"}),
+    "an upload of no such size": (Upload(b"abc", URL, size=True), {"size"}),
+    "an upload that is too large": (Upload(stream(), URL, size=MAX_PUT + 1), {"source"}),
+    "an upload to a number": (Upload(b"abc", 5), {"destination"}),  # type: ignore[arg-type]
+    "an upload by GET": (Upload(b"abc", PresignedRequest("GET", URL, {}, END)), {"destination"}),
+    "an upload with no checksum": (Upload(b"abc", OBJECT, checksum="x:00"), {"checksum"}),
+    "an upload that overwrites nothing but one": (Upload(b"abc", OBJECT, if_none_match="x"), {"if_none_match"}),
+    "an upload that says it twice": (
+        Upload(b"abc", URL, params={"IfNoneMatch": "*"}, if_none_match="x"),
+        {"if_none_match", "params['IfNoneMatch']"},
+    ),
+    "a form of nothing": (FormUpload(5, POST), {"source"}),  # type: ignore[arg-type]
+    "a form to a URL": (FormUpload(b"abc", URL), {"destination"}),  # type: ignore[arg-type]
+    "a form of another size": (FormUpload(b"abc", POST, size=4), {"size"}),
+    "a form that is too large": (FormUpload(stream(), POST, size=MAX_PUT + 1), {"source"}),
+    "a form with fields that is signed already": (FormUpload(b"abc", POST, fields={"a": "b"}), {"fields"}),
+}
+
+
+@pytest.mark.parametrize(("item", "named"), WRONG.values(), ids=WRONG.keys())
+async def test_the_argument_that_is_wrong_is_named_and_nothing_is_sent(item: Any, named: set[str]) -> None:
+    transport = FakeTransport()
+    async with Transfer(make_signer(), transport=transport, edge=World().edge()) as moving:
+        (failure,) = (await moving.run([item])).failures
+    assert isinstance(failure.error, InvalidRequest)
+    assert {problem.argument for problem in failure.error.problems} == named
+    assert transport.sent == 0
+
+
+@pytest.mark.parametrize(("most", "in_parts"), [(5 * GiB, False), (5 * 1024 * GiB, True)])
+def test_what_s3_takes_at_the_most_is_taken(most: int, in_parts: bool) -> None:
+    _check_size(most, in_parts)
+    with pytest.raises(
+        InvalidRequest, match=rf"source: expected at most {most // GiB} GiB, S3's limit.*, got {most + 1} bytes"
+    ):
+        _check_size(most + 1, in_parts)
+
+
+@pytest.mark.parametrize(
+    ("item", "named"),
+    [
+        (Download(OBJECT), "source"),
+        (Upload(b"abc", OBJECT), "destination"),
+        (Upload(b"abc", OBJECT, checksum=CRC32), "destination"),
+        (FormUpload(b"abc", OBJECT), "destination"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("threshold", [1, 1000], ids=["parts", "whole"])
+async def test_without_a_signer_an_object_is_the_argument_that_is_wrong(item: Any, named: str, threshold: int) -> None:
+    transport = FakeTransport()
+    async with Transfer(transport=transport, edge=World().edge(), multipart_threshold=threshold) as moving:
+        (failure,) = (await moving.run([item])).failures
+    assert str(failure.error).startswith(f"{named}: ")
+    assert transport.sent == 0

@@ -38,6 +38,8 @@ class Then(Enum):
     RESET = "reset"
     HOLD = "kept open, and what comes is thrown away, until the client closes it"
     STALL = "kept open, and nothing is read until the server ends"
+    DRIP = "kept open, and the last byte of the answer is sent again every few milliseconds until the client closes it"
+    REPEAT = "kept open, and the whole answer is sent again and again until the client closes it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ class FaultServer:
     connections: int = 0
     open: int = 0
     most_open: int = 0
+    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def begin(self, script: Iterable[Reply]) -> None:
         """Answer with `script` from now on."""
@@ -195,6 +198,12 @@ class FaultServer:
             while self.open or self._backlog():
                 await self._next_change()
 
+    async def say(self, raw: bytes) -> None:
+        """Send what nobody asked for, on every open connection."""
+        for writer in self._writers:
+            writer.write(raw)
+            await writer.drain()
+
     async def until_seen(self, count: int) -> None:
         with anyio.fail_after(5):
             while len(self.seen) < count:
@@ -227,12 +236,15 @@ class FaultServer:
         try:
             transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection, ssl=self.ssl)
             writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+            self._writers.add(writer)
+            self._change()
             try:
                 while await self._exchange(number, reader, writer):
                     pass
                 writer.close()
                 await writer.wait_closed()
             finally:
+                self._writers.discard(writer)
                 transport.abort()
         except (ConnectionError, ssl_module.SSLError):
             pass
@@ -276,6 +288,12 @@ class FaultServer:
                 with suppress(ConnectionError):
                     while await reader.read(1 << 16):
                         pass
+            case Then.DRIP | Then.REPEAT:
+                again, pause = (reply.raw[-1:], 0.002) if reply.then is Then.DRIP else (reply.raw, 0.0)
+                while True:
+                    writer.write(again)
+                    await writer.drain()
+                    await asyncio.sleep(pause)
             case Then.STALL:
                 writer.transport.pause_reading()
                 await self._ending.wait()

@@ -10,7 +10,7 @@ import socket
 import ssl as ssl_module
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from asyncpresign import InvalidRequest, LocalFileError, NetworkError, PresignEr
 from asyncpresign.http.aiohttp_transport import AiohttpTransport
 from asyncpresign.http.transport import Request, Transport
 
-from .fault_server import OK, STALE, FaultServer, Read, Reply, Then, answer, chunked, redirect
+from .fault_server import OK, STALE, FaultServer, Read, Reply, Then, answer, chunked, redirect, s3_error
 
 SECRET = "5ec2e7" * 10
 QUERY = f"X-Amz-Credential=AKIDEXAMPLE%2F20130524&X-Amz-Signature={SECRET}"
@@ -273,6 +273,17 @@ async def test_trust_env_names_the_proxy_and_adds_no_credentials(
             assert server.seen[0].header("Authorization") is None
 
 
+async def test_the_proxy_for_all_schemes_and_exemptions_by_port(
+    factory: Factory, hostile_environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with FaultServer() as proxy, FaultServer() as server, FaultServer() as other, factory(trust_env=True) as transport:
+        monkeypatch.setenv("ALL_PROXY", proxy.origin)
+        monkeypatch.setenv("NO_PROXY", f"localhost,127.0.0.1:{server.port}")
+        await fetch(transport, get(server))
+        await fetch(transport, get(other))
+        assert (len(server.seen), len(other.seen), len(proxy.seen)) == (1, 0, 1)
+
+
 async def test_a_proxy_can_be_given_with_its_password(hostile_environment: None) -> None:
     async with FaultServer() as proxy:
         transport = AiohttpTransport(proxy=proxy.origin.replace("://", "://me:secret@"))
@@ -395,8 +406,19 @@ BAD = {
     "another scheme": Request("GET", f"ftp://host/key?{QUERY}", {}),
     "a port that is none": Request("GET", f"http://host:99999/key?{QUERY}", {}),
     "a port in letters": Request("GET", f"http://host:port/key?{QUERY}", {}),
+    "a space": Request("GET", f"http://127.0.0.1:1/a key?{QUERY}", {}),
+    "a tab": Request("GET", f"http://127.0.0.1:1/a\tkey?{QUERY}", {}),
+    "a NUL": Request("GET", f"http://127.0.0.1:1/a\0key?{QUERY}", {}),
+    "a fragment": Request("GET", f"http://127.0.0.1:1/a#key?{QUERY}", {}),
+    "an escape without digits": Request("GET", f"http://127.0.0.1:1/100%?{QUERY}", {}),
+    "an escape of one digit": Request("GET", f"http://127.0.0.1:1/a?x=%2&{QUERY}", {}),
+    "a letter beyond ASCII": Request("GET", f"http://127.0.0.1:1/\u00e9?{QUERY}", {}),
+    "a host that ends at a backslash": Request("GET", f"http://127.0.0.1\\@elsewhere.test/key?{QUERY}", {}),
     "line break in a header": Request("GET", f"http://127.0.0.1:1/key?{QUERY}", {"x": f"a\r\nb: {SECRET}"}),
     "line break in a header's name": Request("GET", f"http://127.0.0.1:1/key?{QUERY}", {"x\r\ny": "z"}),
+    "control character in a header": Request("GET", f"http://127.0.0.1:1/key?{QUERY}", {"x": "a\x01b"}),
+    "lone surrogate in a header": Request("GET", f"http://127.0.0.1:1/key?{QUERY}", {"x": "a\ud800b"}),
+    "a header that is no string": Request("GET", f"http://127.0.0.1:1/key?{QUERY}", {"x": 5}),  # type: ignore[dict-item]
     "space in the method": Request("GET /", f"http://127.0.0.1:1/key?{QUERY}", {}),
     "line break in the URL": Request("GET", f"http://127.0.0.1:1/key\r\nx: y?{QUERY}", {}),
 }
@@ -404,9 +426,15 @@ BAD = {
 
 @pytest.mark.parametrize("request_", BAD.values(), ids=BAD.keys())
 async def test_what_http_cannot_carry_is_refused(transport: Transport, request_: Request) -> None:
-    with pytest.raises((InvalidRequest, NetworkError)) as caught:
+    with pytest.raises(InvalidRequest) as caught:
         await fetch(transport, request_)
     assert_ours(caught.value)
+
+
+async def test_a_scheme_in_capitals_is_a_scheme(transport: Transport) -> None:
+    async with FaultServer() as server:
+        assert (await fetch(transport, Request("GET", f"HTTP://127.0.0.1:{server.port}/k?{QUERY}", {})))[2] == b"fine"
+        assert server.seen[0].target == f"/k?{QUERY}"
 
 
 # --- bodies and early answers -----------------------------------------------------------------------------------------
@@ -555,6 +583,232 @@ async def test_a_server_that_stops_reading_is_a_network_error(factory: Factory) 
         assert caught.value.request == f"PUT {server.origin}/bucket/key"
         assert strangers(server) == set()
     assert body.started == body.closed == 1
+
+
+# --- framing ----------------------------------------------------------------------------------------------------------
+
+FRAMING = {
+    "a length below the body's": {"Content-Length": "5"},
+    "a length above the body's": {"content-length": "11"},
+    "a length with a sign": {"CONTENT-LENGTH": "+10"},
+    "a length with a leading zero": {"Content-Length": "010"},
+    "two lengths": {"Content-Length": "10", "content-length": "10"},
+    "chunked": {"Transfer-Encoding": "chunked"},
+    "chunked in small letters": {"transfer-encoding": "identity"},
+    "another host": {"host": "elsewhere.test"},
+    "a connection that drops a header": {"Connection": "x-amz-date"},
+    "an expectation": {"Expect": "100-continue"},
+    "an upgrade": {"UPGRADE": "h2c"},
+    "trailers": {"te": "trailers"},
+    "a length behind a space": {"Content-Length ": "5"},
+    "a length behind a tab": {"Transfer-Encoding\t": "chunked"},
+}
+
+
+@pytest.mark.parametrize("headers", FRAMING.values(), ids=FRAMING.keys())
+async def test_framing_that_disagrees_with_the_body_is_refused_before_a_byte_is_sent(
+    transport: Transport, headers: Mapping[str, str]
+) -> None:
+    body = Body([b"0123456789"])
+    async with FaultServer() as server:
+        with pytest.raises(InvalidRequest) as caught:
+            await fetch(transport, put(server, body, **headers))
+        assert_ours(caught.value)
+        assert {problem.argument.strip("\t ") for problem in caught.value.problems} != set()
+        assert (server.connections, body.started) == (0, 0)
+
+
+async def test_a_length_without_a_body_is_refused(transport: Transport) -> None:
+    async with FaultServer() as server:
+        with pytest.raises(InvalidRequest, match="Content-Length"):
+            await fetch(transport, Request("GET", f"{server.origin}/", {"Content-Length": "5"}))
+        assert server.connections == 0
+
+
+async def test_framing_that_agrees_is_sent_once(transport: Transport) -> None:
+    async with FaultServer() as server:
+        given = {"content-length": "3", "HOST": f"127.0.0.1:{server.port}", "Connection": "keep-alive"}
+        await fetch(transport, put(server, Body([b"abc"]), **given))
+        names = [name.lower() for name, _ in server.seen[0].headers]
+        assert sorted(names) == ["connection", "content-length", "host"]
+
+
+@pytest.mark.parametrize("parts", [[b"0123456789", b"GET /evil HTTP/1.1\r\n"], [b"0123456789 and more"], [b"0123", b"456"], []])
+async def test_a_body_of_another_size_than_it_says_never_reaches_the_next_request(
+    transport: Transport, parts: list[bytes]
+) -> None:
+    class Lying(Body):
+        size = 10
+
+    body = Lying(parts)
+    async with FaultServer() as server:
+        with anyio.fail_after(5), pytest.raises(InvalidRequest, match="exactly its size of 10 bytes") as caught:
+            await fetch(transport, put(server, body))
+        assert_ours(caught.value)
+        await server.until_closed()
+        assert len(server.seen) <= 1
+        assert all(seen.body in (b"", b"0123", b"0123456", b"0123456789") for seen in server.seen)
+        assert (await fetch(transport, get(server)))[0] == 200
+    assert body.closed == 1
+
+
+# --- bytes that no request asked for ----------------------------------------------------------------------------------
+
+STALE_ANSWER = answer(200, b"STALE")
+SURPLUS = {
+    "a response": STALE_ANSWER,
+    "half a response": STALE_ANSWER[:20],
+    "an empty line": b"\r\n",
+    "an interim response": b"HTTP/1.1 102 Processing\r\n\r\n",
+}
+FIRST = {
+    "length": ("GET", answer(200, b"first")),
+    "no content": ("GET", b"HTTP/1.1 204 Words\r\n\r\n"),
+    "not modified": ("GET", b"HTTP/1.1 304 Words\r\nContent-Length: 5\r\n\r\n"),
+    "empty": ("GET", answer(200, b"")),
+    "chunked": ("GET", chunked(b"first")),
+    "chunked, with a trailer": ("GET", chunked(b"first")[:-2] + b"X: y\r\n\r\n"),
+    "error": ("GET", s3_error(404, "NoSuchKey")),
+    "HEAD": ("HEAD", answer(200, b"first")[:-5]),
+    "PUT": ("PUT", answer(200, b"first")),
+}
+
+
+@pytest.mark.parametrize("surplus", SURPLUS.values(), ids=SURPLUS.keys())
+@pytest.mark.parametrize(("method", "raw"), FIRST.values(), ids=FIRST.keys())
+@pytest.mark.parametrize("when", ["with the response", "while idle"])
+async def test_a_connection_with_bytes_after_the_response_is_closed(
+    transport: Transport, when: str, method: str, raw: bytes, surplus: bytes
+) -> None:
+    first = Reply(raw + (surplus if when == "with the response" else b""))
+    async with FaultServer([first]) as server:
+        body = Body([b"x"]) if method == "PUT" else None
+        status, _, content = await fetch(transport, Request(method, f"{server.origin}/k?{QUERY}", {}, body))
+        assert status == int(raw.split(b" ")[1])
+        assert content in (b"", b"first") or status == 404
+        if when == "while idle":
+            await server.say(surplus)
+        await server.until_closed()
+        assert (await fetch(transport, get(server)))[::2] == (200, b"fine")
+        assert server.connections == 2
+
+
+async def test_a_surplus_that_comes_before_the_body_is_read_closes_the_connection(transport: Transport) -> None:
+    large = bytes(4 << 20)  # more than is read ahead
+    async with FaultServer([Reply(answer(200, large) + STALE_ANSWER)]) as server:
+        assert (await fetch(transport, get(server)))[2] == large
+        await server.until_closed()
+        assert (await fetch(transport, get(server)))[2] == b"fine"
+
+
+async def test_a_response_that_comes_before_its_request_is_not_taken(transport: Transport) -> None:
+    """The body's source is still waiting for its first byte, so nothing of the request has been sent."""
+    async with FaultServer() as server:
+
+        async def early(number: int) -> None:
+            await server.until_open(1)
+            while not server._writers:
+                await asyncio.sleep(0)
+            await server.say(STALE_ANSWER)
+            await server.until_closed()
+
+        with anyio.fail_after(5), pytest.raises(NetworkError) as caught:
+            await fetch(transport, put(server, Body([b"x"], early)))
+        assert_ours(caught.value)
+        assert server.seen == []
+        assert (await fetch(transport, get(server)))[2] == b"fine"
+
+
+# --- time limits ------------------------------------------------------------------------------------------------------
+
+_HEAD = b"HTTP/1.1 200 OK\r\n"
+SLOW = {
+    "a head that drips": Reply(_HEAD + b"X: y", Then.DRIP),
+    "interim responses one after another": Reply(b"HTTP/1.1 102 Processing\r\n\r\n", Then.REPEAT),
+    "empty lines before the head": Reply(b"\r\n", Then.REPEAT),
+    "a chunk extension that drips": Reply(_HEAD + b"Transfer-Encoding: chunked\r\n\r\n5;x", Then.DRIP),
+    "a chunk size that drips": Reply(_HEAD + b"Transfer-Encoding: chunked\r\n\r\n0", Then.DRIP),
+    "a trailer that drips": Reply(chunked(b"whole")[:-2] + b"X: y", Then.DRIP),
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+@pytest.mark.parametrize("reply", SLOW.values(), ids=SLOW.keys())
+async def test_every_phase_of_a_response_ends_in_time(factory: Factory, reply: Reply, method: str) -> None:
+    async with factory(stall=0.05) as transport, FaultServer(otherwise=reply) as server:
+        body = Body([b"x"]) if method == "PUT" else None
+        with anyio.fail_after(5), pytest.raises(NetworkError) as caught:
+            await fetch(transport, Request(method, f"{server.origin}/bucket/key?{QUERY}", {}, body))
+        assert_ours(caught.value)
+        assert not caught.value.permanent
+        await server.until_closed()
+        assert strangers(server) == set()
+
+
+async def test_the_time_limit_of_a_head_starts_when_the_body_is_sent(factory: Factory) -> None:
+    started = asyncio.get_running_loop().time()
+
+    async def slow(number: int) -> None:
+        while asyncio.get_running_loop().time() < started + 0.2:
+            await asyncio.sleep(0.01)
+
+    async with factory(stall=0.05) as transport, FaultServer() as server:
+        assert (await fetch(transport, put(server, Body([b"x", b"y"], slow))))[0] == 200
+        assert len(server.seen) == 1
+
+
+# --- the size of a head -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("headers", [[("x-amz-meta-a", "y" * 60_000)], [(f"x-amz-meta-{n}", "y" * 40) for n in range(1000)]])
+async def test_a_head_of_sixty_thousand_bytes_is_read(transport: Transport, headers: list[tuple[str, str]]) -> None:
+    async with FaultServer([Reply(answer(200, b"fine", headers=headers))]) as server:
+        _, received, content = await fetch(transport, get(server))
+        assert content == b"fine"
+        assert {name: received[name] for name, _ in headers} == dict(headers)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        answer(200, headers=[("x", "y" * 70_000)]),
+        answer(200, headers=[(f"x-{n}", "y" * 40) for n in range(2000)]),
+        b"HTTP/1.1 102 Processing\r\n\r\n" * 3000 + answer(200),
+        b"HTTP/1.1 200 " + b"y" * 70_000 + b"\r\n\r\n",
+    ],
+    ids=["one header", "many headers", "interim responses", "reason"],
+)
+async def test_a_larger_head_is_a_network_error(transport: Transport, raw: bytes) -> None:
+    async with FaultServer(otherwise=Reply(raw)) as server:
+        with pytest.raises(NetworkError) as caught:
+            await fetch(transport, get(server))
+        assert_ours(caught.value)
+        await server.until_closed()
+
+
+# --- idle connections -------------------------------------------------------------------------------------------------
+
+
+async def test_idle_connections_to_other_hosts_are_closed_first_and_the_oldest_before_others() -> None:
+    async with AsyncExitStack() as stack:
+        transport = await stack.enter_async_context(owned(idle=3))
+        servers = [await stack.enter_async_context(FaultServer()) for _ in range(6)]
+        for server in servers:
+            await fetch(transport, get(server))
+        for server in servers[:3]:
+            await server.until_closed()
+        assert [server.open for server in servers] == [0, 0, 0, 1, 1, 1]
+        await fetch(transport, get(servers[3]))
+        assert servers[3].connections == 1
+
+
+async def test_the_idle_connections_of_a_borrowed_pool_are_its_owners() -> None:
+    async with AsyncExitStack() as stack:
+        transport = await stack.enter_async_context(borrowed(idle=1))
+        servers = [await stack.enter_async_context(FaultServer()) for _ in range(3)]
+        for server in servers:
+            await fetch(transport, get(server))
+        assert [server.open for server in servers] == [1, 1, 1]
 
 
 # --- cancellation -----------------------------------------------------------------------------------------------------

@@ -257,7 +257,7 @@ class _Turn:
     async def ask(self, source: CredentialSource) -> object:
         """What the source gives, or a `CredentialsError` for what it raises. One that is not a coroutine function may block."""
         answer = _call(source) if inspect.iscoroutinefunction(source) else await self._call_in_thread(source)
-        return await _wait_for(answer) if inspect.isawaitable(answer) else answer
+        return await self._wait_for(answer) if inspect.isawaitable(answer) else answer
 
     async def _call_in_thread(self, source: CredentialSource) -> object:
         # A caller that is cancelled leaves its thread behind, and the next one waits for that.
@@ -265,22 +265,29 @@ class _Turn:
             self._thread = self._loop.run_in_executor(None, _call, source)
         return await self._asyncio.shield(self._thread)
 
+    async def _wait_for(self, answer: Awaitable[object]) -> object:
+        try:
+            return await answer
+        except self._asyncio.CancelledError as error:
+            task = self._asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Not this task: one that the source waited for.
+            return _failure(error)
+        except Exception as error:  # noqa: BLE001 (as below)
+            return _failure(error)
+
 
 def _call(source: CredentialSource) -> object:
+    from asyncio import CancelledError  # loaded already, as above
+
     try:
         return source()
-    except Exception as error:  # noqa: BLE001 (an answer, which `_take` keeps and `_usable` raises)
+    except (Exception, CancelledError) as error:  # noqa: BLE001 (an answer, which `_take` keeps and `_usable` raises)
         return _failure(error)
 
 
-async def _wait_for(answer: Awaitable[object]) -> object:
-    try:
-        return await answer
-    except Exception as error:  # noqa: BLE001 (as above)
-        return _failure(error)
-
-
-def _failure(error: Exception) -> CredentialsError:
+def _failure(error: BaseException) -> CredentialsError:
     if isinstance(error, CredentialsError):
         return error
     text = str(error) if isinstance(error, PresignError) else type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -11,6 +12,7 @@ import anyio
 
 from ..errors import PresignError, TransferError
 from ..signers.base import Adjustable, Signer
+from .crew import is_being_cancelled
 from .decide import Action
 
 _Result = TypeVar("_Result")
@@ -22,6 +24,10 @@ async def by_signer(signing: Awaitable[_Result]) -> _Result:
         return await signing
     except PresignError:
         raise
+    except asyncio.CancelledError as error:
+        if is_being_cancelled():
+            raise
+        raise TransferError("the signer raised CancelledError, although nothing was cancelled") from error
     except Exception as error:
         raise TransferError(f"the signer raised {type(error).__name__}") from error
 

@@ -1,14 +1,75 @@
-"""Tasks within one item: a few that work through its pieces and stop together, and one that is not broken off."""
+"""Tasks within one item: a few that work through its pieces and stop together, and one that is not broken off.
+
+Also the boundary to code that is not ours: what signers, credential sources, iterables, files and callbacks may raise.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import traceback
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
+from ..errors import PresignError, TransferError, redact
+
 _Piece = TypeVar("_Piece")
+
+# Characters of a foreign exception's own message that are shown.
+SHOWN = 300
+
+
+class Caught:
+    """A context that keeps what is raised inside, as `failure`; cancelling the task that is inside passes.
+
+    A `CancelledError` that is raised although nobody cancelled this task, because code that was called awaited a task of its
+    own that was cancelled, is a failure like any other: a task group takes it for a task that ended well.
+    """
+
+    __slots__ = ("failure",)
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        if isinstance(error, asyncio.CancelledError) and not is_being_cancelled():
+            self.failure = TransferError(f"CancelledError ({_place(error)}), although nothing was cancelled")
+        elif isinstance(error, Exception):
+            self.failure = error
+        return self.failure is not None
+
+
+def is_being_cancelled() -> bool:
+    """Whether the current task was asked to stop, so that a `CancelledError` in it is meant for it."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def as_presign_error(error: Exception) -> PresignError:
+    """`error`, or the error of ours that stands for one that nobody expected: its type, place and redacted message.
+
+    It is not chained: the original's text, which a traceback shows, can hold a URL.
+    """
+    if isinstance(error, PresignError):
+        return error
+    try:
+        text = redact(str(error))[:SHOWN]
+    except Exception as failure:  # noqa: BLE001 (an exception that cannot even be shown)
+        text = f"its text raised {type(failure).__name__}"
+    return TransferError(f"unexpected {type(error).__name__} ({_place(error)}){f': {text}' if text else ''}")
+
+
+def _place(error: BaseException) -> str:
+    """File and line where `error` was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "nowhere"
 
 
 async def work_through(pieces: Iterable[_Piece], workers: int, work: Callable[[_Piece], Awaitable[None]]) -> None:
@@ -20,11 +81,11 @@ async def work_through(pieces: Iterable[_Piece], workers: int, work: Callable[[_
     failures: list[Exception] = []
 
     async def run() -> None:
-        try:
+        with Caught() as caught:
             for piece in left:
                 await work(piece)
-        except Exception as error:  # noqa: BLE001 (raised below, outside of the group)
-            failures.append(error)
+        if caught.failure is not None:
+            failures.append(caught.failure)
             tasks.cancel_scope.cancel()
 
     async with anyio.create_task_group() as tasks:
@@ -36,17 +97,16 @@ async def work_through(pieces: Iterable[_Piece], workers: int, work: Callable[[_
 
 async def finish(work: Callable[[], Awaitable[None]], seconds: float) -> None:
     """Do `work`, which must not be broken off once it is begun: a caller who is cancelled waits for it up to `seconds`."""
-    failures: list[Exception] = []
+    caught = Caught()
     ended = anyio.Event()
     scope = anyio.CancelScope(shield=True)
 
     async def run() -> None:
         try:
-            await checkpoint_if_cancelled()
-            with scope:
-                await work()
-        except Exception as error:  # noqa: BLE001 (raised below, outside of the group)
-            failures.append(error)
+            with caught:
+                await checkpoint_if_cancelled()
+                with scope:
+                    await work()
         finally:
             ended.set()
 
@@ -57,5 +117,5 @@ async def finish(work: Callable[[], Awaitable[None]], seconds: float) -> None:
         except anyio.get_cancelled_exc_class():
             scope.deadline = anyio.current_time() + seconds
             raise
-    if failures:
-        raise failures[0]
+    if caught.failure is not None:
+        raise caught.failure

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import anyio.to_thread
 
 from ..errors import InvalidRequest, LocalFileError, Problem, describe
+from .crew import Caught
 from .platforms import PLATFORM, Platform
 
 SMALL = 64 * 1024
@@ -98,19 +99,16 @@ class Threads:
         `certain`: made also when it is cancelled before its turn comes.
         """
         results: list[_Result] = []
-        failures: list[Exception] = []
+        caught = Caught()
 
         async def work() -> None:
-            try:
-                with anyio.CancelScope(shield=certain):
-                    results.append(await anyio.to_thread.run_sync(call, *args, limiter=self._limiter))
-            except Exception as error:  # noqa: BLE001 (raised below, outside of the group, which would wrap it)
-                failures.append(error)
+            with caught, anyio.CancelScope(shield=certain):
+                results.append(await anyio.to_thread.run_sync(call, *args, limiter=self._limiter))
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(work)
-        if failures:
-            raise failures[0]
+        if caught.failure is not None:
+            raise caught.failure  # outside of the group, which would wrap it
         return results[0]
 
 

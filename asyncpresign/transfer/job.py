@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TypedDict
+from typing import TypedDict, cast
 
 import anyio
 import anyio.lowlevel
 
 from ..errors import InvalidRequest, JournalError, PresignError, Problem, TransferError, UnsupportedRequest, describe
+from .crew import Caught, as_presign_error
 from .exchange import Exchange
 from .items import Item, Memo, Status, TransferResult
 from .journal import Journal, open_journal
@@ -91,12 +92,17 @@ class Job:
 
     async def outcome(self, item: Item | Settled) -> TransferResult:
         """How `item` ended, when it is written down."""
-        try:
+        with Caught() as caught:
             result = item.result if isinstance(item, Settled) else await self._recorded(item)
-        except JournalError as error:
-            self._fail(error)
-            await anyio.lowlevel.checkpoint()
-            raise
+        match caught.failure:
+            case None:
+                pass
+            case JournalError() as error:
+                self._fail(error)
+                await anyio.lowlevel.checkpoint()
+                raise error
+            case error:
+                result = refused(cast("Item", item), as_presign_error(error))
         self._tell(ItemFinished(result))
         return result
 
@@ -130,11 +136,11 @@ class Job:
     def _tell(self, event: Event) -> None:
         if self._on_event is None or self.failure is not None:
             return
-        try:
+        with Caught() as caught:
             self._on_event(event)
-        except Exception as error:  # noqa: BLE001 (the caller's own; the run raises it)
-            error.add_note(f"raised by on_event, told of {type(event).__name__}")
-            self._fail(error)
+        if caught.failure is not None:
+            caught.failure.add_note(f"raised by on_event, told of {type(event).__name__}")
+            self._fail(caught.failure)
 
     def _fail(self, error: Exception) -> None:
         self.failure = self.failure or error

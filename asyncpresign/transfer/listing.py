@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from .._s3.documents import Listing, parse_error, parse_list_objects_v2
 from ..errors import IntegrityError, InvalidRequest, Problem, describe
 from ..http.transport import Request
 from ..models import S3Object
 from .adjust import by_signer
+from .crew import Caught, as_presign_error
 from .decide import response_error
 from .exchange import Exchange, read_answer
 from .gates import Lane
@@ -90,8 +91,10 @@ async def _page(exchange: Exchange, params: dict[str, Any]) -> Listing:
             except InvalidRequest:
                 raise IntegrityError("the answer is not a listing of objects") from None
 
-    page, _ = await exchange.persist(attempt, exchange.allowed(S3Object(params["Bucket"], ""), None))
-    return page
+    with Caught() as caught:
+        page, _ = await exchange.persist(attempt, exchange.allowed(S3Object(params["Bucket"], ""), None))
+        return page
+    raise as_presign_error(cast("Exception", caught.failure))
 
 
 def _entries(bucket: str, page: Listing) -> Iterator[Listed]:

@@ -17,7 +17,8 @@ from typing import Any, Self
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from ..errors import InvalidRequest, Problem, describe
+from ..errors import InvalidRequest, Problem, TransferError, describe
+from .crew import Caught, as_presign_error
 from .items import Item, TransferResult
 
 _END: Any = object()
@@ -34,18 +35,22 @@ class _Queue:
         # An iterable that does not wait cannot be asked by two at once.
         self._turn: AbstractAsyncContextManager[object] = anyio.Lock(fast_acquire=True) if waits else nullcontext()
         self._ended = False
+        self.taken = 0
         self.failure: Exception | None = None
 
     async def next(self) -> Any:
-        """The next item, or `_END`: also after the iterable has failed, with what, `failure` says."""
+        """The next item, or `_END`; after the iterable has raised too, with `failure` as what it raised."""
         async with self._turn:
-            if self._ended:
-                return _END
-            try:
-                item = await self._next()
-            except Exception as error:  # noqa: BLE001 (the caller's own; it is raised to who reads the results)
-                self.failure, item = error, _END
+            item = _END
+            if not self._ended:
+                with Caught() as caught:
+                    item = await self._next()
+                self.failure = caught.failure
+                if isinstance(self.failure, StopIteration | StopAsyncIteration):
+                    # Raised again, either would end its caller's loop as if all were well.
+                    self.failure = as_presign_error(self.failure)
             self._ended = item is _END
+            self.taken += not self._ended
             return item
 
 
@@ -69,6 +74,7 @@ class _Results:
     def __init__(self, receiver: MemoryObjectReceiveStream[TransferResult], queue: _Queue) -> None:
         self._receiver = receiver
         self._queue = queue
+        self._given = 0
 
     def __aiter__(self) -> Self:
         return self
@@ -77,13 +83,19 @@ class _Results:
         try:
             try:
                 # What is there already is taken at once: `receive` would let everybody else run first.
-                return self._receiver.receive_nowait()
+                result = self._receiver.receive_nowait()
             except anyio.WouldBlock:
-                return await self._receiver.receive()
-        except (anyio.EndOfStream, anyio.ClosedResourceError):
+                result = await self._receiver.receive()
+        except anyio.EndOfStream:
             if self._queue.failure is not None:
                 raise self._queue.failure from None
+            if self._given != self._queue.taken:
+                raise TransferError(f"{self._queue.taken - self._given} items have no outcome") from None
             raise StopAsyncIteration from None
+        except anyio.ClosedResourceError:
+            raise StopAsyncIteration from None
+        self._given += 1
+        return result
 
 
 @asynccontextmanager

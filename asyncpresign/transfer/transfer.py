@@ -12,19 +12,20 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 import anyio
 
 from .._sigv4.post_policy import Condition
-from ..errors import InvalidRequest, PresignError, Problem, describe
+from ..errors import InvalidRequest, Problem, describe
 from ..http.aiohttp_transport import AiohttpTransport
 from ..http.transport import Answer, Response, Transport
 from ..models import PresignedPost, PresignedRequest, S3Object
 from ..signers.base import Signer
 from .bulk import Wanted, downloads_below, uploads_below
+from .crew import Caught, as_presign_error
 from .downloads import open_answer
 from .edge import Edge
 from .engine import perform, send
@@ -219,8 +220,10 @@ class Transfer:
         self._check_entered()
         if not isinstance(request, PresignedRequest):
             raise InvalidRequest(Problem("request", "a PresignedRequest", describe(request)))
-        async with self._slots:
-            return await send(self._exchange, request, body, raise_for_status, max_body)
+        with Caught() as caught:
+            async with self._slots:
+                return await send(self._exchange, request, body, raise_for_status, max_body)
+        raise as_presign_error(cast("Exception", caught.failure))
 
     @asynccontextmanager
     async def open(self, source: PresignedRequest | str | S3Object, *, range: str | None = None) -> AsyncGenerator[Answer]:
@@ -233,23 +236,29 @@ class Transfer:
         Raises a `PresignError`.
         """
         self._check_entered()
-        async with open_answer(self._exchange, source, range) as answer:
+        async with AsyncExitStack() as stack:
+            with Caught() as caught:
+                answer = await stack.enter_async_context(open_answer(self._exchange, source, range))
+            if caught.failure is not None:
+                raise as_presign_error(caught.failure)
             yield answer
 
     async def _perform(self, item: Item) -> TransferResult:
         self._check_entered()
-        async with self._slots:
-            return await perform(self._exchange, item)
+        with Caught() as caught:
+            async with self._slots:
+                return await perform(self._exchange, item)
+        raise as_presign_error(cast("Exception", caught.failure))
 
     async def _outcome(self, exchange: Exchange, item: Item) -> TransferResult:
         started = self._edge.monotonic()
-        try:
+        with Caught() as caught:
             async with self._slots:
                 return await perform(exchange, item)
-        except PresignError as error:
-            attempts = getattr(error, "attempts", 0)
-            seconds = self._edge.monotonic() - started
-            return TransferResult(item, Status.FAILED, attempts=attempts, error=error, seconds=seconds)
+        error = as_presign_error(cast("Exception", caught.failure))
+        attempts = getattr(error, "attempts", 0)
+        seconds = self._edge.monotonic() - started
+        return TransferResult(item, Status.FAILED, attempts=attempts, error=error, seconds=seconds)
 
     def _check_entered(self) -> None:
         if self._transport is None:

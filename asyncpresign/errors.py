@@ -108,11 +108,17 @@ class TransferError(PresignError):
 
 
 class NetworkError(TransferError):
-    """No complete HTTP answer: refused, reset, cut short, stalled, or not resolvable. `permanent`: trying again is no cure."""
+    """No complete HTTP answer: refused, reset, cut short, stalled, or not resolvable. `permanent`: trying again is no cure.
 
-    def __init__(self, message: str, *, request: str = "", attempts: int = 1, permanent: bool = False) -> None:
+    `sent`: the request may have reached the server, which may have done what it asks for.
+    """
+
+    def __init__(
+        self, message: str, *, request: str = "", attempts: int = 1, permanent: bool = False, sent: bool = False
+    ) -> None:
         super().__init__(message, request=request, attempts=attempts)
         self.permanent = permanent
+        self.sent = sent
 
 
 class ResponseError(TransferError):

@@ -95,7 +95,7 @@ class FakeTransport:
             if callable(said):
                 said = said(request, body)
             if isinstance(said, NetworkError):
-                raise NetworkError(said.message, request=str(request), permanent=said.permanent)
+                raise NetworkError(said.message, request=str(request), permanent=said.permanent, sent=said.sent)
             yield _Answer(said)
         finally:
             self.open -= 1

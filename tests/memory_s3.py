@@ -8,13 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import format_datetime
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree.ElementTree import fromstring
 
 from asyncpresign import NetworkError
 from asyncpresign.http.transport import Request
 
-from .fake_transport import Say, error
+from .fake_transport import NOW, Say, error
 
 
 def md5(data: bytes) -> str:
@@ -38,6 +40,7 @@ class MemoryS3:
     seen: list[tuple[str, Request]] = field(default_factory=list)
     page: int = 1000
     begun: int = 0
+    initiated: datetime = NOW
 
     def __call__(self, request: Request, body: bytes) -> Say | NetworkError:
         query = {name: values[0] for name, values in parse_qs(urlsplit(request.url).query, keep_blank_values=True).items()}
@@ -58,7 +61,7 @@ class MemoryS3:
     @staticmethod
     def operation(method: str, query: dict[str, str]) -> str:
         if "uploads" in query:
-            return "create"
+            return "create" if method == "POST" else "uploads"
         in_parts = {"PUT": "part", "POST": "complete", "DELETE": "abort", "GET": "list"}
         return in_parts[method] if "uploadId" in query else method.lower()
 
@@ -67,6 +70,14 @@ class MemoryS3:
         self.uploads[f"upload-{self.begun}"] = {}
         text = f"<InitiateMultipartUploadResult><UploadId>upload-{self.begun}</UploadId></InitiateMultipartUploadResult>"
         return Say(200, text.encode())
+
+    def _uploads(self, request: Request, query: dict[str, str], body: bytes) -> Say:
+        """Of the key `key`, all created at `now`."""
+        each = "<Upload><Key>key</Key><UploadId>{}</UploadId><Initiated>{}</Initiated></Upload>"
+        found = "".join(each.format(upload_id, self.initiated.isoformat()) for upload_id in self.uploads)
+        others = each.format("another", self.initiated.isoformat()).replace(">key<", ">key-2<")
+        document = f"<ListMultipartUploadsResult>{found}{others}</ListMultipartUploadsResult>"
+        return Say(200, document.encode(), {"date": format_datetime(NOW, usegmt=True)})
 
     def _part(self, request: Request, query: dict[str, str], body: bytes) -> Say:
         if query["uploadId"] not in self.uploads:

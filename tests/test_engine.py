@@ -352,12 +352,40 @@ async def stream(*parts: bytes) -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize("said", [SLOW, EXPIRED, REFUSED], ids=["503", "expired", "refused"])
 @pytest.mark.parametrize("kind", ["upload", "upload_form"])
-async def test_what_can_be_read_once_is_sent_once(kind: str, said: Say | NetworkError) -> None:
+async def test_a_stream_larger_than_a_part_is_sent_once(kind: str, said: Say | NetworkError) -> None:
+    transport, part = FakeTransport([said], keep=False), 5 << 20
+    async with transfer(transport, part_size=part) as moving:
+        with pytest.raises(TransferError):
+            await getattr(moving, kind)(stream(bytes(part), b"c"), OBJECT, size=part + 1)
+    assert transport.sent == 1
+
+
+class Pipe(io.RawIOBase):
+    """Cannot seek, as a pipe cannot."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        taken, self._data = self._data[:size], self._data[size:]
+        return taken
+
+
+ONE_PASS: dict[str, Callable[[], Any]] = {"stream": lambda: stream(b"ab", b"c"), "pipe": lambda: Pipe(b"abc")}
+
+
+@pytest.mark.parametrize("said", [SLOW, EXPIRED, REFUSED], ids=["503", "expired", "refused"])
+@pytest.mark.parametrize("kind", ["upload", "upload_form"])
+@pytest.mark.parametrize("source", ONE_PASS)
+async def test_a_small_one_pass_source_is_held_and_sent_again(source: str, kind: str, said: Say | NetworkError) -> None:
     transport = FakeTransport([said])
     async with transfer(transport) as moving:
-        with pytest.raises(TransferError):
-            await getattr(moving, kind)(stream(b"ab", b"c"), OBJECT, size=3)
-    assert transport.sent == 1
+        result = await getattr(moving, kind)(ONE_PASS[source](), OBJECT, size=3)
+    assert (result.attempts, result.size) == (2, 3)
+    assert all(b"abc" in body for body in transport.bodies)
 
 
 async def test_what_can_be_read_again_is_sent_whole_each_time(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncpresign import InvalidRequest
-from asyncpresign.http.framing import HeadScanner, check_request, ends_cleanly, host_of, url_problems
-from asyncpresign.http.transport import Request
+from asyncpresign.http.framing import HeadScanner, check_request, ends_cleanly, url_problems
+from asyncpresign.http.transport import Request, host_of
 
 GOOD_URLS = [
     "http://h",

@@ -218,6 +218,54 @@ async def test_each_request_is_tried_again_on_its_own(operation: str, fault: Any
     assert len(s3.seen) == 13
 
 
+LOST = NetworkError("reset", sent=True)
+UNREADABLE = Say(200, b"<InitiateMultipartUploadResult><UploadId>upload-1</Upl")
+
+
+@pytest.mark.parametrize("said", [LOST, UNREADABLE, Say(200, b"")], ids=["lost", "cut off", "empty"])
+async def test_an_upload_whose_creation_was_not_confirmed_is_found_and_not_created_again(said: Any) -> None:
+    s3 = MemoryS3()
+    s3.after["create"].append(said)
+    result = await up(s3)
+    assert (s3.objects, s3.uploads, result.attempts) == ({"key": DATA}, {}, 2)
+    assert s3.operations[:2] == ["create", "uploads"]
+    assert s3.operations.count("create") == 1
+
+
+async def test_a_creation_that_never_happened_is_repeated_once_that_is_known() -> None:
+    s3 = MemoryS3()
+    s3.before["create"].append(LOST)
+    assert (await up(s3)).attempts == 2
+    assert s3.operations[:3] == ["create", "uploads", "create"]
+    assert (s3.objects, s3.uploads) == ({"key": DATA}, {})
+
+
+async def test_an_older_upload_of_the_key_is_not_taken_for_the_one_just_created() -> None:
+    s3 = MemoryS3(uploads={"older": {}}, initiated=NOW - timedelta(minutes=1))
+    s3.before["create"].append(LOST)
+    await up(s3)
+    assert (s3.objects, s3.uploads) == ({"key": DATA}, {"older": {}})
+
+
+@pytest.mark.parametrize("said", [DENIED, error(501, "NotImplemented"), Say(200, b"<html>")], ids=["denied", "unknown", "html"])
+async def test_a_creation_is_not_repeated_when_nobody_knows_whether_it_happened(said: Any) -> None:
+    s3 = MemoryS3()
+    s3.after["create"].append(LOST)
+    s3.before["uploads"] = [said] * 10
+    with pytest.raises(NetworkError, match="whether it was created is not known") as caught:
+        await up(s3)
+    assert caught.value.permanent
+    assert s3.operations.count("create") == 1
+
+
+async def test_a_creation_is_not_repeated_when_several_uploads_could_be_it() -> None:
+    s3 = MemoryS3(uploads={"of somebody else": {}})
+    s3.after["create"].append(LOST)
+    with pytest.raises(NetworkError, match="2 new uploads of this key"):
+        await up(s3)
+    assert "abort" not in s3.operations
+
+
 async def test_a_part_that_is_stored_wrong_is_sent_again() -> None:
     s3 = MemoryS3()
     s3.after["part"].append(Say(200, headers={"etag": f'"{md5(b"other")}"'}))

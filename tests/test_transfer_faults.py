@@ -320,22 +320,32 @@ async def stream(*parts: bytes) -> AsyncIterator[bytes]:
         yield part
 
 
+LARGE = 5 << 20
+
+
 @pytest.mark.parametrize("fault", [RESET, STALE, Reply(s3_error(503, "SlowDown"))], ids=["reset", "stale", "503"])
-async def test_a_stream_is_sent_once(fault: Reply) -> None:
-    async with FaultServer([fault]) as server, transfer() as moving:
+async def test_a_stream_larger_than_a_part_is_sent_once(fault: Reply) -> None:
+    async with FaultServer([fault]) as server, transfer(part_size=LARGE) as moving:
         with pytest.raises((NetworkError, SlowDown)) as caught:
-            await moving.upload(stream(b"ab", b"c"), server.origin + TARGET, size=3)
+            await moving.upload(stream(bytes(LARGE), b"c"), server.origin + TARGET, size=LARGE + 1)
         assert (caught.value.attempts, len(server.seen)) == (1, 1)
+
+
+@pytest.mark.parametrize("fault", [RESET, STALE, Reply(s3_error(503, "SlowDown"))], ids=["reset", "stale", "503"])
+async def test_a_smaller_stream_is_held_and_sent_again(fault: Reply) -> None:
+    async with FaultServer([fault]) as server, transfer() as moving:
+        result = await moving.upload(stream(b"ab", b"c"), server.origin + TARGET, size=3)
+        assert (result.attempts, [seen.body for seen in server.seen][-1]) == (2, b"abc")
 
 
 async def test_a_source_that_fails_closes_the_connection() -> None:
     async def broken() -> AsyncIterator[bytes]:
-        yield b"ab"
+        yield bytes(LARGE)
         raise LookupError("mine")
 
-    async with FaultServer() as server, transfer() as moving:
+    async with FaultServer() as server, transfer(part_size=LARGE) as moving:
         with pytest.raises(PresignError, match="LookupError"):
-            await moving.upload(broken(), server.origin + TARGET, size=3)
+            await moving.upload(broken(), server.origin + TARGET, size=LARGE + 1)
         await server.until_closed()
         assert len(server.seen) == 1
 

@@ -19,6 +19,7 @@ PART = "upload_part"
 COMPLETE = "complete_multipart_upload"
 ABORT = "abort_multipart_upload"
 LIST = "list_parts"
+LIST_UPLOADS = "list_multipart_uploads"
 
 # What the uploader itself says in those requests, so that no caller may.
 _OURS = frozenset({"Bucket", "Key", "Body", "UploadId", "PartNumber", "MultipartUpload", "MpuObjectSize"})

@@ -506,4 +506,5 @@ def _ours(error: Exception, request: Request, proxy: str | None = None) -> Presi
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return NetworkError(f"the name {error.host!r} cannot be resolved: is the endpoint right?", request=str(request))
     text = hide(str(error)) or "no further information"
-    return NetworkError(f"{type(error).__name__}: {text}", request=str(request), permanent=permanent)
+    sent = not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+    return NetworkError(f"{type(error).__name__}: {text}", request=str(request), permanent=permanent, sent=sent)

@@ -12,18 +12,16 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from ..errors import InvalidRequest, Problem, describe
-from .transport import Request
+from .transport import ORIGIN, Request, host_of
 
 MAX_HEAD = 64 * 1024
 """Bytes of a response's head, with the interim (1xx) responses before it."""
 
 _PRINTABLE = re.compile(r"[!-~]*")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_ORIGIN = re.compile(r"(?i:(https?))://(?:[^/?#@\\]*@)?([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?(?=[/?]|$)")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # Visible characters, spaces, tabs, and whatever UTF-8 can encode beyond ASCII.
 _VALUE = re.compile("[\t -~\u0080-\ud7ff\ue000-\U0010ffff]*")
-_DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 _CANNOT_CARRY = "a header without control characters, in Unicode that UTF-8 can encode"
 _OURS = "no such header: the transport sends the whole body with a Content-Length"
@@ -50,20 +48,10 @@ def url_problems(url: object) -> list[Problem]:
         return [Problem("url", "no fragment, which HTTP does not send", f"'#' at {url.index('#')}", "'#' in a key is %23")]
     if bad := _BAD_ESCAPE.search(url):
         return [Problem("url", "two hexadecimal digits after every '%'", f"others at {bad.start()}", "'%' in a key is %25")]
-    origin = _ORIGIN.match(url)
+    origin = ORIGIN.match(url)
     if origin is None or not 0 < int(origin[3] or 1) < 65536:
         return [Problem("url", "http:// or https://, a host, and a port of 1 to 65535 if any", describe(url))]
     return []
-
-
-def host_of(url: str) -> str:
-    """Host and port of a URL, in lower case and without a default port; an empty string for an invalid URL."""
-    found = _ORIGIN.match(url)
-    return "" if found is None else _host_and_port(found[1].lower(), found[2], found[3])
-
-
-def _host_and_port(scheme: str, host: str, port: str | None) -> str:
-    return host.lower() if port in (None, _DEFAULT_PORTS[scheme]) else f"{host.lower()}:{port}"
 
 
 def _header_problems(request: Request) -> Iterator[Problem]:
@@ -96,13 +84,9 @@ def _length_problem(value: str, request: Request) -> tuple[str, str] | None:
 
 
 def _host_problem(value: str, request: Request) -> tuple[str, str] | None:
-    origin = _ORIGIN.match(request.url)
-    if origin is None:
-        return None  # the URL has a problem of its own
-    scheme = origin[1].lower()
-    host, colon, port = value.rpartition(":")
-    given = _host_and_port(scheme, host, port) if colon and port.isdecimal() else value.lower()
-    return None if given == host_of(request.url) else (f"{host_of(request.url)}, the URL's host", ascii(value[:64]))
+    scheme, host = request.url.partition("://")[0], host_of(request.url)
+    given = "" if set("/?@") & set(value) else host_of(f"{scheme}://{value}")
+    return None if given == host else (f"{host}, the URL's host", ascii(value[:64]))
 
 
 def _connection_problem(value: str, _: Request) -> tuple[str, str] | None:

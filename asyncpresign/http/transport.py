@@ -7,6 +7,7 @@ nothing: it follows no redirect, retries nothing, decompresses nothing, adds no 
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -15,6 +16,19 @@ from typing import Protocol
 
 from .._redaction import hiding
 from ..errors import redact
+
+ORIGIN = re.compile(r"(?i:(https?))://(?:[^/?#@\\]*@)?([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?(?=[/?]|$)")
+"""Scheme, host and port at the beginning of a valid URL."""
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
+def host_of(url: str) -> str:
+    """Host and port of a URL, in lower case and without a default port; an empty string for an invalid URL."""
+    found = ORIGIN.match(url)
+    if found is None:
+        return ""
+    scheme, host, port = found.groups()
+    return host.lower() if port in (None, _DEFAULT_PORTS[scheme.lower()]) else f"{host.lower()}:{port}"
 
 
 class RequestBody(Protocol):

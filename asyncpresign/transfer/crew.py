@@ -6,7 +6,7 @@ Also the boundary to code that is not ours: what signers, credential sources, it
 from __future__ import annotations
 
 import asyncio
-import os
+import re
 import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
@@ -21,6 +21,7 @@ _Piece = TypeVar("_Piece")
 
 # Characters of a foreign exception's own message that are shown.
 SHOWN = 300
+_SEPARATORS = r"[/\\]"
 
 
 class Caught:
@@ -69,7 +70,7 @@ def as_presign_error(error: Exception) -> PresignError:
 def _place(error: BaseException) -> str:
     """File and line where `error` was raised."""
     frames = traceback.extract_tb(error.__traceback__)
-    return f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "nowhere"
+    return f"{re.split(_SEPARATORS, frames[-1].filename)[-1]}:{frames[-1].lineno}" if frames else "nowhere"
 
 
 async def work_through(pieces: Iterable[_Piece], workers: int, work: Callable[[_Piece], Awaitable[None]]) -> None:

@@ -159,6 +159,11 @@ def response_error(
     )
 
 
+def server_time(headers: Mapping[str, str]) -> datetime | None:
+    """The response's `Date`, aware; None where it is missing or invalid."""
+    return _moment(headers.get("date", ""))
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """`action`, after waiting `delay` seconds; then go on at byte `at`."""

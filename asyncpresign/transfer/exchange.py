@@ -280,7 +280,7 @@ def _fixed_request(place: object, argument: str, method: str) -> Request:
             return Request(place.method, place.url, place.headers, None, place.expires_at)
         case PresignedRequest():
             raise InvalidRequest(Problem(argument, f"a request signed for {method}", f"one signed for {place.method}"))
-        case str() if place.startswith(("https://", "http://")):
+        case str() if place[:8].lower().startswith(("https://", "http://")):
             return Request(method, place, {}, None, _end(place))
         case _:
             hint = "S3Object.parse(...) names an object" if isinstance(place, str) and place.startswith("s3://") else ""

@@ -7,9 +7,11 @@ https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipar
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
+from ..errors import Problem
 from ..http.transport import RequestBody
 
 # Below this many bytes pieces are joined before they are sent: a small form is one write.
@@ -17,6 +19,9 @@ _JOIN = 64 * 1024
 
 # What browsers escape in a name, and nothing else; the rest is UTF-8 as it is, which is what S3 puts into the key.
 _ESCAPES = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,16 @@ class FormBody:
 def form_content_type(boundary: str) -> str:
     """The request's `Content-Type`."""
     return f"multipart/form-data; boundary={boundary}"
+
+
+def field_problems(fields: Mapping[str, str]) -> list[Problem]:
+    """Why `fields` of a form that somebody else signed cannot be sent."""
+    wrong = [name for name, value in fields.items() if not (_is_text(name) and _is_text(value))]
+    return [Problem(f"destination.fields[{name!a}]", "a name and a value that UTF-8 can encode", "another") for name in wrong]
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not _SURROGATE.search(value)
 
 
 def form_body(fields: Mapping[str, str], file: RequestBody, *, filename: str, content_type: str, boundary: str) -> FormBody:

@@ -14,6 +14,7 @@ from math import inf
 
 import anyio
 
+from ..http.transport import host_of
 from .edge import Edge
 from .meter import Meter
 from .policy import Limits
@@ -72,7 +73,7 @@ class Gates:
 
     def ask(self, url: str, lane: Lane | None) -> Pass:
         """A pass for the host of `url`, with which to `enter`."""
-        name = url.split("/", 3)[2]
+        name = host_of(url)
         host = self._hosts.get(name)
         if host is None:
             host = self._hosts[name] = _Host(self._most)

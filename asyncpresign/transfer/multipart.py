@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import anyio
@@ -21,9 +22,10 @@ from .._s3.documents import (
     parse_complete_multipart_upload,
     parse_create_multipart_upload,
     parse_error,
+    parse_list_multipart_uploads,
     parse_list_parts,
 )
-from .._s3.multipart import ABORT, COMPLETE, CREATE, LIST, PART, share
+from .._s3.multipart import ABORT, COMPLETE, CREATE, LIST, LIST_UPLOADS, PART, share, taken
 from ..errors import (
     IntegrityError,
     InvalidRequest,
@@ -36,8 +38,9 @@ from ..errors import (
 )
 from ..http.transport import Request
 from ..models import S3Object
+from .adjust import by_signer
 from .crew import finish, work_through
-from .decide import response_error
+from .decide import response_error, server_time
 from .exchange import DOCUMENT, Exchange, Moved, Sign, read_answer
 from .existing import stored_alike
 from .gates import Lane
@@ -48,6 +51,8 @@ from .sources import OpenSource, Seen, bytes_source
 
 # Seconds that an upload which is given up has to be created and to be aborted in.
 GRACE = 30.0
+# HTTP's dates have whole seconds, and the one that names a moment may be rounded either way.
+CLOCK_PRECISION = timedelta(seconds=2)
 # S3 tells of a thousand parts at a time.
 _LISTING = 2 * 1024 * 1024
 
@@ -138,8 +143,48 @@ class _Upload:
             more["ChecksumAlgorithm"] = kind.algorithm
             if self._keeps_whole:
                 more["ChecksumType"] = "FULL_OBJECT"
-        self._id, _ = await self._ask(CREATE, parse_create_multipart_upload, {**more, **self._shares[CREATE]})
+        begun = self._exchange.edge.monotonic()
+        create = self._asking(CREATE, parse_create_multipart_upload, {**more, **self._shares[CREATE]})
+        lost = False
+
+        async def attempt(number: int) -> str:
+            nonlocal lost
+            if lost and (found := await self._created_since(begun)) is not None:
+                return found
+            try:
+                upload_id, _ = await create(number)
+            except NetworkError as error:
+                lost = lost or error.sent
+                raise
+            return upload_id
+
+        self._id = await self._persist(attempt)
         await self._remember({"upload_id": self._id, "part_size": self._part_size})
+
+    async def _created_since(self, begun: float) -> str | None:
+        """The id of the upload that a Create whose response was lost has made; None when it has made none.
+
+        A second Create would leave the first upload open, and to be paid for. Raises a permanent `NetworkError` when the
+        server does not show its uploads, or shows more than one that could be it.
+        """
+        params = {"Bucket": self._place.bucket, "Prefix": self._place.key, "EncodingType": "url"}
+        params |= taken(LIST_UPLOADS, {name: value for name, value in self._params.items() if name not in params})
+
+        async def sign() -> Request:
+            signed = await by_signer(self._exchange.require_signer("destination").presign(LIST_UPLOADS, params))
+            return Request(signed.method, signed.url, signed.headers, None, signed.expires_at)
+
+        unknown = "the response to the request that creates the upload was lost, and whether it was created is not known"
+        try:
+            page, headers = await self._persist(self._reading(sign, parse_list_multipart_uploads))
+        except TransferError as error:
+            raise NetworkError(f"{unknown}: {error.message}", permanent=True) from None
+        elapsed = timedelta(seconds=self._exchange.edge.monotonic() - begun) + CLOCK_PRECISION
+        earliest = (server_time(headers) or self._exchange.edge.now()) - elapsed
+        ours = [each for each in page.uploads if each.key == self._place.key and (each.initiated or earliest) >= earliest]
+        if len(ours) > 1:
+            raise NetworkError(f"{unknown}: there are {len(ours)} new uploads of this key", permanent=True)
+        return ours[0].upload_id if ours else None
 
     async def _resume(self) -> Mapping[int, Part]:
         """The parts of an upload that a dead run began, if there is one."""
@@ -279,14 +324,26 @@ class _Upload:
         self, operation: str, parse: Callable[[bytes], _Result], params: Mapping[str, Any], body: bytes | None = None
     ) -> tuple[_Result, Mapping[str, str]]:
         """Send a small request. What its answer says, and the answer's headers."""
+        return await self._persist(self._asking(operation, parse, params, body))
+
+    def _asking(
+        self, operation: str, parse: Callable[[bytes], _Result], params: Mapping[str, Any], body: bytes | None = None
+    ) -> Callable[[int], Awaitable[tuple[_Result, Mapping[str, str]]]]:
         sign = self._signing(operation, params)
 
         async def with_body() -> Request:
             request = await sign()
             return request if body is None else replace(request, body=bytes_source(body, self._exchange.threads))
 
+        return self._reading(with_body, parse)
+
+    def _reading(
+        self, sign: Sign, parse: Callable[[bytes], _Result]
+    ) -> Callable[[int], Awaitable[tuple[_Result, Mapping[str, str]]]]:
+        """An attempt at the request that `sign` signs, whose response holds what `parse` returns."""
+
         async def attempt(_: int) -> tuple[_Result, Mapping[str, str]]:
-            async with self._exchange.answer(with_body, Lane.PROBE) as answer:
+            async with self._exchange.answer(sign, Lane.PROBE) as answer:
                 document = await read_answer(answer, _LISTING)
                 # S3 begins to answer before it has put the parts together, so it can fail after having said 200.
                 if (told := parse_error(document)) is not None:
@@ -294,9 +351,9 @@ class _Upload:
                 try:
                     return parse(document), answer.headers
                 except InvalidRequest:
-                    raise NetworkError("the answer is not the document that it should be") from None
+                    raise NetworkError("the answer is not the document that it should be", sent=True) from None
 
-        return await self._persist(attempt)
+        return attempt
 
     async def _persist(self, attempt: Callable[[int], Awaitable[_Result]]) -> _Result:
         # A part is in a file or in memory, so it can be sent again whatever the source is.

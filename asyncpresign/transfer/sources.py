@@ -215,6 +215,8 @@ class _File:
         if not chunk:
             told = f"ended {self._size - offset} bytes before its size of {self._size}"
             raise LocalFileError(f"changed while it was read: {told}", path=self._name)
+        if len(chunk) > length:
+            raise LocalFileError(f"its read({length}) returned {len(chunk)} bytes", path=self._name)
         await _show(chunk, seen, self._threads)
         return chunk
 

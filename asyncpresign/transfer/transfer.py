@@ -112,7 +112,12 @@ class Transfer:
             raise InvalidRequest(Problem("transfer", "a Transfer that is not in use", "one entered before"))
         limits, monotonic = self._limits, self._edge.monotonic
         self._transport = self._given_transport or AiohttpTransport(
-            **self._http, connect=limits.connect, stall=limits.stall, slowest=limits.slowest, monotonic=monotonic
+            **self._http,
+            connect=limits.connect,
+            stall=limits.stall,
+            slowest=limits.slowest,
+            idle=limits.concurrency,
+            monotonic=monotonic,
         )
         self._exchange = Exchange(
             self._transport,

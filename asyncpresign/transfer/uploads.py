@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -15,11 +15,11 @@ from ..models import PresignedPost, S3Object
 from .adjust import by_signer
 from .exchange import DOCUMENT, Exchange, Moved, read_answer
 from .existing import stored_alike
-from .form import form_body, form_content_type
+from .form import field_problems, form_body, form_content_type
 from .integrity import encode, offered
 from .items import FormUpload, Upload
 from .multipart import buffered, upload_parts
-from .plan import MAX_OBJECT, MAX_PUT, GiB
+from .plan import MAX_OBJECT, MAX_PUT, GiB, part_size_for
 from .proving import MD5, Asked, Sums, asked, digest, digest_parameter, judge
 from .sources import OpenSource, open_source
 
@@ -80,10 +80,10 @@ async def _put(
 ) -> tuple[Moved, int]:
     place = item.destination
     async with AsyncExitStack() as held:
-        if isinstance(place, S3Object) and wanted.kind is not None:
-            if wanted.expected is None and not source.repeatable:
-                # Its digest is signed before the first byte is sent.
-                source = await held.enter_async_context(buffered(exchange, source, 0, source.size))
+        signs_digest = isinstance(place, S3Object) and wanted.kind is not None
+        # A digest that nobody gave is signed before the first byte is sent.
+        source = await held.enter_async_context(_held(exchange, source, signs_digest and wanted.expected is None))
+        if signs_digest:
             params = await _with_digest(source, wanted, params or {})
         sign = exchange.signing(place, "destination", "put_object", "PUT", params)
 
@@ -99,6 +99,17 @@ async def _put(
             if name is None:
                 raise
             return Moved(source.size, name), error.attempts
+
+
+@asynccontextmanager
+async def _held(exchange: Exchange, source: OpenSource, needed: bool = False) -> AsyncIterator[OpenSource]:
+    """`source`; or its bytes in memory, to be sent again, if it can be read only once and is no larger than a part."""
+    small = source.size <= part_size_for(source.size, exchange.sizes.part_size)
+    if source.repeatable or not (small or needed):
+        yield source
+        return
+    async with buffered(exchange, source, 0, source.size) as kept:
+        yield replace(kept, name=source.name)
 
 
 async def _with_digest(source: OpenSource, wanted: Asked, params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -126,8 +137,9 @@ async def upload_form(exchange: Exchange, item: FormUpload) -> tuple[Moved, int]
             headers = {"Content-Type": form_content_type(boundary)}
             return Request("POST", signed.url, headers, form, signed.expires_at, signed.fields)
 
-        attempt = _delivery(exchange, source, post, wanted)
-        moved, attempts = await exchange.persist(attempt, exchange.allowed(item.destination, source))
+        async with _held(exchange, source) as kept:
+            attempt = _delivery(exchange, kept, post, wanted)
+            moved, attempts = await exchange.persist(attempt, exchange.allowed(item.destination, kept))
         return _proven(exchange, moved), attempts
     finally:
         source.close()
@@ -170,8 +182,9 @@ def _form_signing(
     if not isinstance(place, PresignedPost):
         raise InvalidRequest(Problem("destination", "a PresignedPost or an S3Object", describe(place)))
     given = [name for name in ("fields", "conditions") if getattr(item, name) is not None]
-    if given:
-        raise InvalidRequest(*(Problem(name, "nothing beside a form that is signed already", "a value") for name in given))
+    problems = [Problem(name, "nothing beside a form that is signed already", "a value") for name in given]
+    if problems := [*problems, *field_problems(place.fields)]:
+        raise InvalidRequest(*problems)
 
     async def keep() -> PresignedPost:
         exchange.check_life(place.expires_at, Request("POST", place.url, {}))

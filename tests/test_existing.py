@@ -48,7 +48,9 @@ async def test_it_is_asked_for_with_the_callers_parameters_that_a_head_takes(
     assert names(s3, "head") == {"x-amz-checksum-mode", *expected}
 
 
-@pytest.mark.parametrize("said", [Say(403), Say(404), Say(200, headers={"etag": f'"{md5(DATA)}"'}, announced=94)], ids=str)
+@pytest.mark.parametrize(
+    "said", [Say(403), Say(404), Say(200, headers={"etag": f'"{md5(DATA)}"'}, announced=94)], ids=["403", "404", "size"]
+)
 async def test_what_cannot_be_the_same_is_the_refusal_that_it_was(said: Say) -> None:
     s3 = MemoryS3(objects={"key": DATA}, etags={"key": f'"{md5(DATA)}"'})
     s3.before["head"] = [said]

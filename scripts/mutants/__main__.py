@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import ast
 import functools
+import hashlib
 import json
 import os
 import queue
@@ -295,10 +296,14 @@ def main(arguments: list[str] | None = None) -> int:
         began = time.monotonic()
         folder = chosen.map or Path(scratch, "map")
         folder.mkdir(parents=True, exist_ok=True)
+        tree = hashlib.sha256(repr(sorted(sources.items())).encode()).hexdigest()
         if not any(folder.iterdir()):
             record(roots[0], folder)
-            (folder / "package").write_text(str(roots[0] / "asyncpresign"), encoding="utf-8")
-        known = Map.read(folder, Path((folder / "package").read_text(encoding="utf-8")))
+            (folder / "package").write_text(f"{roots[0] / 'asyncpresign'}\n{tree}", encoding="utf-8")
+        where, recorded = (folder / "package").read_text(encoding="utf-8").split("\n")
+        if recorded != tree:
+            raise SystemExit(f"{folder} is of another tree: its lines are no longer these")
+        known = Map.read(folder, Path(where))
         print(f"{len(known.seconds)} tests, recorded in {time.monotonic() - began:.0f} s; {len(drawn)} mutants", flush=True)
         noticed = look_at_all(drawn, sources, known, roots, listed, chosen)
     return report(drawn, noticed, listed, time.monotonic() - began, chosen.least)

@@ -178,6 +178,9 @@ async def test_wrong_arguments(tmp_path: Path) -> None:
             await moving.upload_tree(tmp_path, "bucket", "", jurnal="x")  # type: ignore[call-arg]
         with pytest.raises(LocalFileError):
             await moving.upload_tree(tmp_path / "none", "bucket", "")
+        (tmp_path / "file").touch()
+        with pytest.raises(LocalFileError, match="Not a directory"):
+            await moving.download_prefix("bucket", "", tmp_path / "file/folder")
     async with Transfer(transport=FakeTransport()) as moving:
         with pytest.raises(InvalidRequest, match=r"Transfer\(signer\)"):
             moving.list_objects("bucket")

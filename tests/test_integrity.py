@@ -110,6 +110,25 @@ print([proof.name for proof in offered(headers)], parse_checksum("crc32:cbf43926
     ]
 
 
+# Of the whole object, and of its parts: https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
+TYPES = {
+    "sha256": (False, True),
+    "sha1": (False, True),
+    "crc64nvme": (True, False),
+    "crc32c": (True, True),
+    "crc32": (True, True),
+    "md5": (False, True),
+}
+
+
+@pytest.mark.parametrize(("name", "types"), TYPES.items(), ids=TYPES.keys())
+def test_what_s3_can_say_of_an_object_in_parts(name: str, types: tuple[bool, bool]) -> None:
+    checksum = CHECKSUMS[name]
+    assert (checksum.whole, checksum.of_parts) == types
+    header = f"x-amz-checksum-{name}" if name != "md5" else "content-md5"
+    assert (checksum.algorithm, checksum.header) == (name.upper(), header)
+
+
 # --- what an answer offers --------------------------------------------------------------------------------------------
 
 MD5 = "25f9e794323b453885f5181f1b624d0b"
@@ -124,6 +143,7 @@ OFFERED: dict[str, tuple[dict[str, str], list[str]]] = {
     "no md5": ({"etag": '"0x8D4BCC2E4835CD0"'}, []),
     "other digits": ({"etag": f'"{"٣" * 32}"'}, []),
     "bad count": ({"etag": f'"{MD5}-x"'}, []),
+    "more parts than five digits count": ({"etag": f'"{MD5}-100000"'}, []),
     "no parts": ({"etag": f'"{MD5}-0"'}, []),
     "sse-s3": ({"etag": f'"{MD5}"', "x-amz-server-side-encryption": "AES256"}, ["md5"]),
     "sse-s3 of minio": ({"etag": f'"{MD5}"', "x-amz-server-side-encryption": "AES256", "server": "MinIO"}, []),

@@ -240,10 +240,12 @@ def _take(text: str, start: int, end: int, parts: list[str], places: list[int]) 
         parts.append(literal)
         places.extend(range(start, end))
         return
-    for at, character in enumerate(literal, start):
-        encoded = character.encode("utf-8", "surrogatepass").decode("latin-1")
-        parts.append(encoded)
-        places.extend([at] * len(encoded))
+    encoded = literal.encode("utf-8", "surrogatepass")
+    parts.append(encoded.decode("latin-1"))
+    at = start - 1
+    for byte in encoded:
+        at += byte & 0xC0 != 0x80  # the first of a character
+        places.append(at)
 
 
 def _covered(plain: str, windows: Container[str], short: Iterable[str]) -> Iterator[tuple[int, int]]:

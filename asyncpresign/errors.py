@@ -224,10 +224,15 @@ def describe(value: object) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """`did you mean 'x'?` for the nearest of `names`, or an empty text; case and underscores hardly count."""
+    """`did you mean 'x'?` for the nearest of `names`, or an empty text; case and underscores hardly count.
+
+    A name that is longer than any of `names` could be has no nearest one: to compare takes the product of the lengths.
+    """
     import difflib  # only mistakes need it
 
     among = list(names)
+    if len(name) > 2 * max(map(len, among), default=0):
+        return ""
     found = difflib.get_close_matches(_bare(name), map(_bare, among), n=1, cutoff=0.5)
     alike = [each for each in among if found and _bare(each) == found[0]]
     closest = max(alike, key=lambda each: difflib.SequenceMatcher(None, name, each).ratio(), default=None)

@@ -12,6 +12,7 @@ import pytest
 
 from asyncpresign._s3._operations_table import NAMES
 from benchmarks._environments import own
+from benchmarks.scaling import READERS
 
 pytestmark = pytest.mark.integration
 
@@ -30,6 +31,14 @@ def test_stream_keeps_a_few_times_concurrency_alive_and_no_more() -> None:
     assert figures["done"] == figures["items"] == 5000
     assert 16 <= figures["most_items_alive"] <= 4 * 16
     assert figures["alive_at_the_end"] <= 1
+
+
+def test_scaling_tries_every_reader() -> None:
+    ended = bench("scaling", "--least", "256", "--doublings", "1")
+    assert ended.returncode == 0, ended.stderr
+    figures = json.loads(ended.stdout)
+    assert figures["characters"] == [256, 512]
+    assert {name.partition(",")[0] for name in figures["readers"]} == set(READERS)
 
 
 @pytest.mark.timeout(180)

@@ -84,6 +84,7 @@ def _shape(operation: Operation) -> _Shape:
 
 def matching_operations(places: Collection[Place], query: Mapping[str, str], headers: Collection[str]) -> tuple[str, ...]:
     """Names of the operations that a request could be, whatever its method; `headers` are names in small letters."""
+    headers = frozenset(headers)
     fitting = [shape for shape in _shapes() if any(_fits(shape, place, query, headers) for place in places)]
     # The headers that an operation knows tell more, unless the caller added some that none knows.
     telling = [shape for shape in fitting if all(_knows(shape, name) for name in headers)] or fitting
@@ -91,11 +92,11 @@ def matching_operations(places: Collection[Place], query: Mapping[str, str], hea
     return tuple(shape.name for shape in named or telling)
 
 
-def _fits(shape: _Shape, place: Place, query: Mapping[str, str], headers: Collection[str]) -> bool:
+def _fits(shape: _Shape, place: Place, query: Mapping[str, str], headers: frozenset[str]) -> bool:
     return (
         (shape.has_bucket, shape.has_key) == (place.bucket is not None, place.key is not None)
         and shape.needed_query <= query.keys()
-        and shape.needed_headers <= set(headers)
+        and shape.needed_headers <= headers
         and shape.static_query.items() <= query.items()
         and all(name in shape.known_query or name.lower().startswith(_OF_ANY) for name in query)
     )

@@ -136,7 +136,8 @@ def lookup(name: str) -> Operation:
     canonical = NAMES.get(name, name)
     if canonical not in TABLE:
         suggestion = nearest(name, (*NAMES, *TABLE))
-        raise InvalidRequest(Problem("operation", "the name of an S3 operation", redact(repr(name)), suggestion))
+        shown = redact(repr(name)) if len(name) <= 200 else describe(name)
+        raise InvalidRequest(Problem("operation", "the name of an S3 operation", shown, suggestion))
     return _LOOKED_UP.setdefault(name, _read(canonical))
 
 

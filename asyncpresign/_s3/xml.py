@@ -2,7 +2,8 @@
 
 A dataclass is the table: `element` says where a field is read from, and how. Namespaces and unknown elements are skipped
 and the order of elements is free, because servers differ in all three. Document type declarations, and so entities, are
-refused: no S3 answer has one, and every XML bomb does.
+refused: no S3 answer has one, and every XML bomb does. A document is read in one pass, in time in proportion to its bytes,
+of which it has at most `MAX_BYTES`; of elements it has at most `MAX_NODES`.
 https://www.w3.org/TR/xml/
 """
 
@@ -21,8 +22,37 @@ from .._sigv4.signing import utc
 from ..errors import InvalidRequest, Problem, describe
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+
+MAX_BYTES = 16 * 1024 * 1024
+"""Of a document. A page of 1,000 keys of 1,024 bytes, each of which is written as nine, has fewer."""
+
+MAX_NODES = 200_000
+"""Elements of a document. A page of 1,000 versions has about 20,000."""
+
+MAX_TEXT = 256 * 1024
+"""Characters of an element. A key has at most 9,216, a canonical request as many as a URL has."""
+
 # Nothing that S3 says is deeper. What is, is skipped, so that no document makes us recurse.
 _DEPTH = 5
+# Bytes that are parsed at once, and that a tag or a comment may have: a parser begins such a one anew with every piece.
+_PIECE = 16 * 1024
+
+_SPACE = b" \t\r\n"
+_SECTION, _SECTION_END = b"<![CDATA[", b"]]>"
+_SKIPPED = {b"<!--": b"-->", b"<?": b"?>"}
+_RAW = rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]"
+_REFERENCE = rb"&#(?:x0{0,16}(?:[0-8bcefBCEF]|1[0-9a-fA-F]|[fF]{3}[eEfF])|0{0,16}(?:[0-8]|1[124-9]|2[0-9]|3[01]|6553[45]));"
+# Bytes that are searched at once, in the time of which no other thread runs, and those of the longest match.
+_WINDOW = 64 * 1024
+_LONGEST = 32
+_CONTROLS = bytes(byte for byte in range(32) if byte not in _SPACE)
+_IN_TEXT = re.compile(b"|".join([_RAW, _REFERENCE, re.escape(_SECTION), *map(re.escape, _SKIPPED)]))
+_IN_SECTION = re.compile(_RAW + b"|" + _SECTION_END)
+# The target of the processing instruction that stands for such a character.
+_CHARACTER = "asyncpresign-character"
+# Digits of a number, characters of a time.
+_DIGITS = 19
+_TIME = 64
 # What XML 1.0 (section 2.2) has no character for, nor any reference to one.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})  # a bare \r would be read as \n
@@ -59,7 +89,11 @@ def as_key(node: _Node, encoded: bool) -> str:
 
 
 def as_integer(node: _Node, _: bool) -> int:
-    return int(node.text)
+    """Not negative, and of no more digits than a size can have: Python refuses to read thousands."""
+    digits = node.text.strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _DIGITS):
+        raise ValueError("no number")
+    return int(digits)
 
 
 def as_boolean(node: _Node, _: bool) -> bool:
@@ -67,7 +101,7 @@ def as_boolean(node: _Node, _: bool) -> bool:
 
 
 def as_time(node: _Node, _: bool) -> datetime:
-    if (moment := utc(datetime.fromisoformat(node.text.strip()))) is None:
+    if (moment := utc(datetime.fromisoformat(node.text.strip()[:_TIME]))) is None:
         raise ValueError("no zone")
     return moment
 
@@ -174,29 +208,48 @@ def _parse(roots: list[str], body: bytes) -> tuple[str, _Node]:
     """The root element's name, and the root. No more is read of a document that is neither one of `roots` nor an error."""
     if not isinstance(body, bytes):
         raise _Unreadable(describe(body))
+    if len(body) > MAX_BYTES:
+        raise _Unreadable(f"a document of more than {MAX_BYTES} bytes")
     top = _Node("", {})
     path = [top]
-    depth = 0
+    # The texts of all open elements, and where those of each begin.
+    texts: list[str] = []
+    begins: list[int] = []
+    depth = nodes = 0
 
     def start(name: str, _: dict[str, str]) -> None:
-        nonlocal depth
+        nonlocal depth, nodes
         depth += 1
+        nodes += 1
         name = name.rpartition(":")[2]
         if depth == 1 and name not in ("Error", *roots):
             raise _Unreadable(f"a document <{name[:60]}>")
+        if nodes > MAX_NODES:
+            raise _Unreadable(f"a document of more than {MAX_NODES} elements")
         if depth <= _DEPTH:
             node = _Node("", {})
             path[-1].children.setdefault(name, []).append(node)
             path.append(node)
+            begins.append(len(texts))
 
     def characters(data: str) -> None:
         if depth <= _DEPTH:
-            path[-1].text += data
+            texts.append(data)
+
+    def instruction(target: str, data: str) -> None:
+        if target == _CHARACTER:
+            if not depth:
+                raise _Unreadable("a document with a control character outside of its root")
+            characters(chr(int(data)))
 
     def end(_: str) -> None:
         nonlocal depth
         if depth <= _DEPTH:
-            path.pop()
+            begin = begins.pop()
+            path.pop().text = text = "".join(texts[begin:])
+            del texts[begin:]
+            if len(text) > MAX_TEXT:
+                raise _Unreadable(f"a document with an element of more than {MAX_TEXT} characters")
         depth -= 1
 
     def refuse(*_: object) -> None:
@@ -206,13 +259,80 @@ def _parse(roots: list[str], body: bytes) -> tuple[str, _Node]:
     parser = expat.ParserCreate("utf-8")
     parser.buffer_text, parser.buffer_size = True, 64 * 1024
     parser.StartElementHandler, parser.CharacterDataHandler, parser.EndElementHandler = start, characters, end
+    parser.ProcessingInstructionHandler = instruction
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
     try:
-        parser.Parse(body, True)
+        for piece, stop in _pieces(_carried(_from_markup(body))):
+            parser.Parse(piece, False)
+            if stop - parser.CurrentByteIndex > 2 * _PIECE:
+                raise _Unreadable(f"a document with a tag or comment of more than {_PIECE} bytes")
+        parser.Parse(b"", True)
     except expat.ExpatError as error:
         raise _Unreadable(f"what is no well-formed XML ({expat.ErrorString(error.code)})") from None
     ((name, (node,)),) = top.children.items()
     return name, node
+
+
+def _from_markup(body: bytes) -> bytes:
+    """`body` without the white space that S3 sends to keep a connection alive, before which XML allows no declaration.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
+    """
+    return body.lstrip(_SPACE).removeprefix(b"\xef\xbb\xbf").lstrip(_SPACE)
+
+
+def _pieces(body: bytes) -> Iterator[tuple[bytes, int]]:
+    """Of a size that a parser does not hold other threads up with, and where each ends."""
+    for start in range(0, len(body), _PIECE):
+        piece = body[start : start + _PIECE]
+        yield piece, start + len(piece)
+
+
+def _carried(body: bytes) -> bytes:
+    """`body` with a processing instruction for every character of its texts that XML 1.0 cannot carry.
+
+    S3's keys may have any, and servers write them as they are or as references (`&#x8;`), which no parser reads. In comments
+    and instructions, and a reference in a CDATA section, they stay as they are.
+    """
+    if not any(map(_is_suspect, (body[at : at + _WINDOW] for at in range(0, len(body), _WINDOW - 1)))):
+        return body
+    if f"<?{_CHARACTER}".encode() in body:
+        raise _Unreadable("a document with an instruction of ours")
+    parts: list[bytes] = []
+    at = position = 0
+    in_section = False
+    while position < len(body):
+        found = (_IN_SECTION if in_section else _IN_TEXT).search(body, position, position + _WINDOW)
+        if found is None:
+            position += _WINDOW - _LONGEST
+            continue
+        token, position = found[0], found.end()
+        if token in (_SECTION, _SECTION_END):
+            in_section = not in_section
+        elif token in _SKIPPED:
+            position = body.find(_SKIPPED[token], position)
+            if position < 0:
+                break
+        else:
+            instruction = f"<?{_CHARACTER} {_code(token)}?>".encode()
+            parts += [body[at : found.start()], _SECTION_END + instruction + _SECTION if in_section else instruction]
+            at = position
+            if len(parts) > 2 * MAX_NODES:
+                raise _Unreadable(f"a document of more than {MAX_NODES} control characters")
+    return b"".join([*parts, body[at:]])
+
+
+def _is_suspect(piece: bytes) -> bool:
+    """Whether there may be a character in `piece` that XML cannot carry. Mostly there is none, and this takes no time."""
+    return b"&#" in piece or b"\xef\xbf" in piece or len(piece.translate(None, _CONTROLS)) < len(piece)
+
+
+def _code(token: bytes) -> int:
+    """Of a character as it is, or of a reference to one."""
+    if not token.startswith(b"&#"):
+        return ord(token.decode())
+    digits = token[2:-1]
+    return int(digits[1:], 16) if digits.startswith(b"x") else int(digits.lstrip(b"0") or b"0")
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

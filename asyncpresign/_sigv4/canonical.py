@@ -20,6 +20,9 @@ _BYTE, _PATH_BYTE = (
 )
 
 
+_PASSES = 100
+
+
 def uri_encode(text: str, *, keep_slash: bool = False) -> str:
     """Percent-encode `text` as the specification's `UriEncode` does; `keep_slash` is for object keys in a path.
 
@@ -34,6 +37,8 @@ def uri_encode(text: str, *, keep_slash: bool = False) -> str:
         return "".join(map((_PATH_BYTE if keep_slash else _BYTE).__getitem__, encoded))
     # Where few have to be encoded, a pass for each character among them is less work than one over all bytes.
     characters = set(others.decode())
+    if len(characters) > _PASSES:
+        return "".join(map((_PATH_BYTE if keep_slash else _BYTE).__getitem__, encoded))
     if "%" in characters:  # first: what is put in place of the others has some, too
         characters.remove("%")
         text = text.replace("%", "%25")

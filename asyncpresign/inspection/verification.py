@@ -87,8 +87,9 @@ def verify_url(
     sent["host"] = normal_host(signed.scheme, sent.get("host", signed.host))
     found = find(credentials, signed.access_key_id)
     ahead = signed.signed_at - moment
+    signs = frozenset(signed.signed_headers)
     missing = [name for name in signed.signed_headers if name not in sent]
-    unsigned = [name for name in sent if name.startswith("x-amz-") and name not in signed.signed_headers]
+    unsigned = [name for name in sent if name.startswith("x-amz-") and name not in signs]
     checks = (
         *_common_checks(signed.algorithm, found, signed.scope, signed.timestamp, ahead, tolerance, moment),
         _check("life", MIN_EXPIRES <= signed.expires_in <= MAX_EXPIRES, f"{MIN_EXPIRES} to {MAX_EXPIRES} seconds are allowed"),

@@ -84,10 +84,10 @@ async def _page(exchange: Exchange, params: dict[str, Any]) -> Listing:
     async def attempt(_: int) -> Listing:
         async with exchange.answer(sign, Lane.PROBE) as answer:
             body = await read_answer(answer, PAGE_BYTES)
-            if (document := parse_error(body)) is not None:
+            if (document := await exchange.parsed(parse_error, body)) is not None:
                 raise response_error(answer.status, answer.headers, document, now=exchange.edge.now())
             try:
-                return parse_list_objects_v2(body)
+                return await exchange.parsed(parse_list_objects_v2, body)
             except InvalidRequest:
                 raise IntegrityError("the answer is not a listing of objects") from None
 

@@ -346,10 +346,10 @@ class _Upload:
             async with self._exchange.answer(sign, Lane.PROBE) as answer:
                 document = await read_answer(answer, _LISTING)
                 # S3 begins to answer before it has put the parts together, so it can fail after having said 200.
-                if (told := parse_error(document)) is not None:
+                if (told := await self._exchange.parsed(parse_error, document)) is not None:
                     raise response_error(answer.status, answer.headers, told, now=self._exchange.edge.now())
                 try:
-                    return parse(document), answer.headers
+                    return await self._exchange.parsed(parse, document), answer.headers
                 except InvalidRequest:
                     raise NetworkError("the answer is not the document that it should be", sent=True) from None
 

@@ -61,6 +61,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def codes() -> str:
     rows = [(f"`{code}`", action, kind.__name__) for code, (action, kind) in sorted(decide.CODES.items())]
     rows += [(f"{status}", action, kind.__name__) for status, (action, kind) in sorted(decide.STATUSES.items())]
+    rows += [(f"any other {n}xx", action, kind.__name__) for n, (action, kind) in decide.STATUS_CLASSES.items()]
     return table(("S3's code, else the status", "cure", "error when it does not help"), rows)
 
 

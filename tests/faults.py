@@ -253,6 +253,10 @@ FAULTS: Mapping[str, Fault] = {
         waits=(5.0,),
         sees="after 5 s",
     ),
+    "507": Fault(happens="507 of a server without room", replies=(Reply(answer(507)),), waits=(0.05,)),
+    "522": Fault(happens="522 of a CDN whose origin does not answer", replies=(Reply(html_error(522)),), waits=(0.05,)),
+    "501": _lost("501 NotImplemented", Reply(s3_error(501, "NotImplemented")), ServerError),
+    "511": _lost("511 of a network that wants a login", Reply(html_error(511)), ServerError),
     "503": Fault(
         happens="503 SlowDown",
         replies=(Reply(_SLOW),),

@@ -12,6 +12,7 @@ from anyio.lowlevel import checkpoint
 
 from asyncpresign import Limits
 from asyncpresign.transfer.gates import Gates, Lane, Memory, Pass
+from asyncpresign.transfer.hosts import IDLE_HOSTS
 
 from .fake_transport import World
 
@@ -198,6 +199,31 @@ async def test_whatever_happens_nobody_is_forgotten(seed: int) -> None:
         await made.enter(one)
         made.leave(one)
         assert how_many(made, url) == 3
+
+
+# --- hosts ------------------------------------------------------------------------------------------------------------
+
+
+async def test_one_host_has_one_state_however_it_is_written() -> None:
+    made = gates(concurrency=4, per_host=1)
+    held = enters(made, "https://Host.Test/x")
+    assert held is not None
+    for url in ("HTTPS://host.test:443?x", "https://me@HOST.test#x", "https://host.test"):
+        assert enters(made, url) is None
+    for url in ("http://host.test/x", "https://host.test:8443/x", "https://host.test.example/x"):
+        assert enters(made, url) is not None
+
+
+async def test_hosts_are_forgotten_in_time_and_never_while_they_are_in_use() -> None:
+    made = gates(concurrency=4, per_host=1)
+    held = enters(made, A)
+    assert held is not None
+    for number in range(3 * IDLE_HOSTS):
+        made.leave(made.ask(f"https://{number}.test/x", Lane.DATA))
+    assert len(made._hosts) <= IDLE_HOSTS + 1
+    assert enters(made, A) is None, "its slot is still taken"
+    made.leave(held)
+    assert enters(made, A) is not None
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from asyncpresign import (
     Download,
     InvalidRequest,
     Limits,
+    NetworkError,
     OfflineSigner,
     PresignedRequest,
     RetryPolicy,
@@ -32,7 +33,7 @@ from asyncpresign import (
 from asyncpresign.http.transport import Request
 from asyncpresign.transfer.items import Item
 
-from .fake_transport import NOW, FakeTransport, Say, World, error, make_signer
+from .fake_transport import NOW, REFUSED, FakeTransport, Say, World, error, make_signer
 from .memory_s3 import MemoryS3
 
 URL = "http://s3.test/bucket/key"
@@ -231,6 +232,31 @@ async def test_a_server_that_refuses_everybody_spends_the_budget_once() -> None:
         report = await moving.run(Download(URL) for _ in range(500))
     assert (report.failed, transport.sent) == (500, 550)
     assert all(isinstance(result.error, SlowDown) for result in report.failures)
+
+
+DEAD = {"answers 503": SLOW, "answers 500": error(500, "InternalError"), "refuses connections": REFUSED}
+BAD_BYTES = Say(body=b"other", headers={"etag": '"00000000000000000000000000000000"', "x-amz-request-id": "1"})
+
+
+@pytest.mark.parametrize("failure", [*DEAD.values(), BAD_BYTES], ids=[*DEAD, "sends other bytes"])
+async def test_a_host_that_fails_takes_no_retry_from_another(failure: Say | NetworkError) -> None:
+    """Also when the bad bytes are noticed only after the response has ended."""
+    seen: set[str] = set()
+
+    def answer(request: Request, _: bytes) -> Say | NetworkError:
+        if "dead" in request.url:
+            return failure
+        first = request.url not in seen
+        seen.add(request.url)
+        return SLOW if first else Say()
+
+    transport = FakeTransport(otherwise=answer, keep=False)
+    items = [Download(f"http://{host}.test/{number}") for number in range(100) for host in ("dead", "well")]
+    async with transfer(transport, retry=RetryPolicy(attempts=6, budget=100)) as moving:
+        report = await moving.run(items)
+    assert (report.done, report.failed) == (100, 100)
+    assert {str(result.item.source)[:11] for result in report.failures} == {"http://dead"}  # type: ignore[union-attr]
+    assert transport.sent == 2 * 100 + 100 + 100, "the dead host's own budget is spent once"
 
 
 # --- how fast ---------------------------------------------------------------------------------------------------------

@@ -67,20 +67,20 @@ def test_backoff_is_between_nothing_and_the_cap(retry: int, jitter: float, base:
 
 
 def test_a_budget_is_spent_and_given_back() -> None:
-    budget = RetryBudget(RetryPolicy(budget=2))
+    budget = RetryBudget(2)
     assert [budget.take() for _ in range(3)] == [True, True, False]
     budget.give()
     assert [budget.take(), budget.take()] == [True, False]
 
 
 def test_a_budget_never_grows_beyond_its_capacity() -> None:
-    budget = RetryBudget(RetryPolicy(budget=1))
+    budget = RetryBudget(1)
     for _ in range(5):
         budget.give()
     assert [budget.take(), budget.take()] == [True, False]
 
 
 def test_a_budget_of_nothing_allows_no_retry() -> None:
-    budget = RetryBudget(RetryPolicy(budget=0))
+    budget = RetryBudget(0)
     budget.give()
     assert not budget.take()

@@ -114,11 +114,21 @@ STATUSES: Mapping[int, Row] = {
     408: (Action.RETRY, ResponseError),
     409: (Action.FAIL, Conflict),
     412: (Action.FAIL, PreconditionFailed),
+    425: (Action.RETRY, ResponseError),
     429: (Action.SLOW_DOWN, SlowDown),
-    500: (Action.RETRY, ServerError),
-    502: (Action.RETRY, ServerError),
+    501: (Action.FAIL, ServerError),
     503: (Action.SLOW_DOWN, SlowDown),
-    504: (Action.RETRY, ServerError),
+    505: (Action.FAIL, ServerError),
+    506: (Action.FAIL, ServerError),
+    508: (Action.FAIL, ServerError),
+    510: (Action.FAIL, ServerError),
+    511: (Action.FAIL, ServerError),
+}
+# Every other status of its hundred: https://www.iana.org/assignments/http-status-codes, and those that proxies and CDNs invent
+# (https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/).
+STATUS_CLASSES: Mapping[int, Row] = {
+    3: (Action.FAIL, Redirected),
+    5: (Action.RETRY, ServerError),
 }
 
 
@@ -129,11 +139,7 @@ def _row(status: int, code: str, message: str) -> Row:
             return row
     if code in CODES:
         return CODES[code]
-    if status in STATUSES:
-        return STATUSES[status]
-    if 300 <= status < 400:
-        return (Action.FAIL, Redirected)
-    return (Action.FAIL, ServerError if status >= 500 else ResponseError)
+    return STATUSES.get(status) or STATUS_CLASSES.get(status // 100, (Action.FAIL, ResponseError))
 
 
 def response_error(

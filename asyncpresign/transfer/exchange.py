@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -29,11 +30,11 @@ from .adjust import Adjustments, by_signer
 from .decide import ADJUSTING, Action, decide, meaning, response_error
 from .edge import Edge
 from .files import Threads
-from .gates import Gates, Lane, Memory, Pass
+from .gates import Gates, Host, Lane, Memory, Pass
 from .items import Memo, Status
 from .meter import Meter, MeteredAnswer, MeteredBody, Tally
 from .plan import Sizes
-from .policy import Limits, RetryBudget, RetryPolicy
+from .policy import Limits, RetryPolicy
 from .sources import OpenSource
 
 # How much of an answer that is not an object is read: S3's documents about one object are a few hundred bytes.
@@ -53,6 +54,9 @@ _SIGNING = _SENDING | {Action.RESIGN}
 
 # S3 answers a form with 303 when it has a success_action_redirect; the object is stored by then.
 _SEE_OTHER = 303
+
+# The host that the current task sent its last request to: whose budget a retry is taken from.
+_asked: ContextVar[Host | None] = ContextVar("asked", default=None)
 
 _Result = TypeVar("_Result")
 Sign = Callable[[], Awaitable[Request]]
@@ -93,9 +97,8 @@ class Exchange:
         self._transport = transport
         self._signer = signer
         self._policy = policy
-        self._budget = RetryBudget(policy)
         self._adjustments = Adjustments(signer)
-        self._gates = Gates(limits, policy.cap, edge)
+        self._gates = Gates(limits, policy.cap, edge, policy.budget)
         self._rate = Meter(limits.bytes_per_second, edge) if limits.bytes_per_second is not None else None
         self._bytes: Meter | Tally | None = self._rate
         self.limits = limits
@@ -188,6 +191,7 @@ class Exchange:
         """
         request = await sign()
         passed = self._gates.ask(request.url, lane)
+        _asked.set(passed.host)
         try:
             if not self._gates.enter_nowait(passed):
                 await self._gates.enter(passed)
@@ -246,20 +250,22 @@ class Exchange:
         while True:
             number += 1
             known = self._adjustments.made
+            _asked.set(None)
             try:
                 result = await attempt(at)
             except TransferError as error:
                 error.attempts = number
                 jitter = self.edge.random()
                 decision = decide(error, number, self._policy, allowed=allowed, tried=tried, jitter=jitter, held=held())
-                if decision.action is Action.FAIL or not self._budget.take():
+                if decision.action is Action.FAIL or ((host := _asked.get()) is not None and not host.budget.take()):
                     raise
                 tried.add(decision.action)
                 offset = error.clock_offset if isinstance(error, ResponseError) else None
                 if self._on_retry is not None:
                     self._on_retry(error, decision.delay)
             else:
-                self._budget.give()
+                if (host := _asked.get()) is not None:
+                    host.budget.give()
                 return result, number
             if decision.action in ADJUSTING:
                 await self._adjustments.make(decision.action, known, offset)

@@ -14,10 +14,10 @@ from math import inf
 
 import anyio
 
-from ..http.transport import host_of
 from .edge import Edge
+from .hosts import Hosts
 from .meter import Meter
-from .policy import Limits
+from .policy import Limits, RetryBudget, RetryPolicy
 from .rate import Window
 
 
@@ -36,10 +36,15 @@ def _slots(limit: float) -> Mapping[Lane, anyio.CapacityLimiter]:
     return {lane: anyio.CapacityLimiter(_capacity(lane, limit)) for lane in Lane}
 
 
-class _Host:
-    def __init__(self, most: int) -> None:
+class Host:
+    """What one `Transfer` knows about a host: how many requests it takes at once, and the retries that are left for it."""
+
+    __slots__ = ("__weakref__", "budget", "slots", "window")
+
+    def __init__(self, most: int, budget: int) -> None:
         self.window: Window = Window(most, float(most))
         self.slots: Mapping[Lane, anyio.CapacityLimiter] = _slots(most)
+        self.budget: RetryBudget = RetryBudget(budget)
 
     def become(self, window: Window) -> None:
         if int(window.limit) != int(self.window.limit):
@@ -53,31 +58,30 @@ class Pass:
 
     __slots__ = ("cuts", "held", "host", "lane")
 
-    def __init__(self, host: _Host, lane: Lane | None) -> None:
-        self.host: _Host = host
+    def __init__(self, host: Host, lane: Lane | None) -> None:
+        self.host: Host = host
         self.lane: Lane | None = lane
         self.cuts: int = host.window.cuts
         self.held: list[anyio.CapacityLimiter] = []
 
 
 class Gates:
-    """The slots and rates of one `Transfer`; `longest` is the most seconds that a server's `Retry-After` is believed."""
+    """The slots, rates and hosts of one `Transfer`.
 
-    def __init__(self, limits: Limits, longest: float, edge: Edge) -> None:
-        self._most = min(limits.concurrency, limits.per_host or limits.concurrency)
+    `longest` is the most seconds that a server's `Retry-After` is believed, `budget` how many retries a host has open.
+    """
+
+    def __init__(self, limits: Limits, longest: float, edge: Edge, budget: int = RetryPolicy().budget) -> None:
+        most = min(limits.concurrency, limits.per_host or limits.concurrency)
         self._longest = longest
         self._edge = edge
-        self._hosts: dict[str, _Host] = {}
+        self._hosts = Hosts(lambda: Host(most, budget))
         self._all = _slots(limits.concurrency)
         self._requests = Meter(limits.requests_per_second, edge) if limits.requests_per_second else None
 
     def ask(self, url: str, lane: Lane | None) -> Pass:
         """A pass for the host of `url`, with which to `enter`."""
-        name = host_of(url)
-        host = self._hosts.get(name)
-        if host is None:
-            host = self._hosts[name] = _Host(self._most)
-        return Pass(host, lane)
+        return Pass(self._hosts.of(url), lane)
 
     def enter_nowait(self, asked: Pass) -> bool:
         """Whether there is nothing to wait for; if so, it has entered."""
@@ -111,7 +115,7 @@ class Gates:
             await of[asked.lane].acquire_on_behalf_of(asked)
             asked.held.append(of[asked.lane])
 
-    async def _until_open(self, host: _Host) -> None:
+    async def _until_open(self, host: Host) -> None:
         while (wait := host.window.closed_until - self._edge.monotonic()) > 0:
             await self._edge.sleep(wait)
         host.become(host.window.opened())

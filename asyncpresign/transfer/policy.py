@@ -1,4 +1,4 @@
-"""How often to try again, how much at once and how fast: frozen values, and the budget that retries share."""
+"""How often to try again, how much at once and how fast: frozen values, and the retry budget of a host."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def _check(values: object, **rules: _Rule) -> None:
 class RetryPolicy:
     """`attempts` in all for one item; before the n-th retry a random wait of at most `base * 2**(n-1)`, capped, in seconds.
 
-    `budget` is how many retries all items of a `Transfer` may have open against their successes: every retry takes one,
-    every request that succeeds gives one back. When a server fails for everybody, a spent budget keeps the retries from
-    being the load that holds it down. Raises `InvalidRequest`.
+    `budget` is how many retries the items of a `Transfer` may have open at one host: every retry takes one from the budget
+    of the host that failed, every success at that host gives one back. When a server fails for everybody, a spent budget
+    keeps the retries from being the load that holds it down. Other hosts are not affected. Raises `InvalidRequest`.
     https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/
     """
 
@@ -103,10 +103,10 @@ class Limits:
 
 
 class RetryBudget:
-    """What is left of a policy's budget; one for all items of a `Transfer`."""
+    """The retries that are left for one host, of `capacity`."""
 
-    def __init__(self, policy: RetryPolicy) -> None:
-        self._capacity = self._left = policy.budget
+    def __init__(self, capacity: int) -> None:
+        self._capacity = self._left = capacity
 
     def take(self) -> bool:
         """Whether there was a retry left to take."""

@@ -1,0 +1,70 @@
+"""Which host a URL names, and the registry of what is known about each host. It opens no socket and resolves no name.
+
+https://www.rfc-editor.org/rfc/rfc9110#name-https-normalization-and-com
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Generic, TypeVar
+from weakref import WeakValueDictionary
+
+# Of hosts that no request uses. A job that visits more hosts than this in turn forgets those it visited first.
+IDLE_HOSTS = 1000
+
+_State = TypeVar("_State")
+_AUTHORITY = re.compile(r"(https?)://(?:[^/?#]*@)?(\[[^\]/?#]*\]|[^:/?#]*)(?::(\d*))?", re.IGNORECASE)
+_PORTS = {"http": "80", "https": "443"}
+
+
+def origin_of(url: str) -> tuple[str, str, str]:
+    """Scheme, host and port of `url`: scheme and host in lower case, the port explicit. Empty strings for another URL."""
+    found = _AUTHORITY.match(url)
+    if found is None:
+        return "", "", ""
+    scheme, host, port = found[1].lower(), found[2].lower(), found[3]
+    return scheme, host, port or _PORTS[scheme]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine by its name alone: `localhost`, a name below it, or a loopback address."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Hosts(Generic[_State]):
+    """The state of each host, made by `make` when it is first needed.
+
+    A state that somebody still refers to is never forgotten. Of the others the `most` that were used last are kept.
+    """
+
+    def __init__(self, make: Callable[[], _State], most: int = IDLE_HOSTS) -> None:
+        self._make = make
+        self._most = most
+        self._recent: OrderedDict[tuple[str, str], _State] = OrderedDict()
+        self._in_use: WeakValueDictionary[tuple[str, str], _State] = WeakValueDictionary()
+
+    def __len__(self) -> int:
+        return len(self._in_use)
+
+    def of(self, url: str) -> _State:
+        """The state of the host and port that `url` names."""
+        name = origin_of(url)[1:]
+        state = self._recent.get(name)
+        if state is not None:
+            self._recent.move_to_end(name)
+            return state
+        state = self._in_use.get(name)
+        if state is None:
+            state = self._in_use[name] = self._make()
+        self._recent[name] = state
+        if len(self._recent) > self._most:
+            self._recent.popitem(last=False)
+        return state

@@ -1,0 +1,65 @@
+"""Which host a URL names, which hosts are this machine, and how long the state of a host is kept."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncpresign.transfer.hosts import Hosts, is_loopback, origin_of
+
+ORIGINS = {
+    "https://host/x": ("https", "host", "443"),
+    "http://host/x": ("http", "host", "80"),
+    "HTTP://HOST": ("http", "host", "80"),
+    "https://host:/x": ("https", "host", "443"),
+    "https://host:9000?x=https://other/": ("https", "host", "9000"),
+    "https://host#x": ("https", "host", "443"),
+    "https://me:pa:ss@Host:1/x": ("https", "host", "1"),
+    "https://host/me@other": ("https", "host", "443"),
+    "http://[::1]:9000/x": ("http", "[::1]", "9000"),
+    "http://[FE80::1]/x": ("http", "[fe80::1]", "80"),
+    "ftp://host/x": ("", "", ""),
+    "": ("", "", ""),
+}
+
+
+@pytest.mark.parametrize(("url", "origin"), ORIGINS.items())
+def test_the_origin_of_a_url(url: str, origin: tuple[str, str, str]) -> None:
+    assert origin_of(url) == origin
+
+
+@given(st.text())
+def test_any_string_has_some_origin_or_none(text: str) -> None:
+    origin_of(text)
+    assert all(origin_of(f"http://{text}")[0::2])
+
+
+@pytest.mark.parametrize("host", ["localhost", "bucket.localhost", "127.0.0.1", "127.9.9.9", "[::1]", "::1"])
+def test_this_machine(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["", "localhost.test", "128.0.0.1", "127.0.0.1.test", "[::2]", "notlocalhost", "10.0.0.1", "[x]"]
+)
+def test_another_machine(host: str) -> None:
+    assert not is_loopback(host)
+
+
+class State:
+    """Of a host."""
+
+
+def test_the_states_used_last_are_kept() -> None:
+    hosts = Hosts(State, most=2)
+    first = id(hosts.of("http://1"))
+    held = hosts.of("http://2")
+    assert id(hosts.of("http://1")) == first, "used again"
+    for number in range(3, 10):
+        hosts.of(f"http://{number}")
+        gc.collect()
+        assert len(hosts) == 3
+    assert hosts.of("http://2") is held, "somebody refers to it"

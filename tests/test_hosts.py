@@ -14,14 +14,13 @@ ORIGINS = {
     "https://host/x": ("https", "host", "443"),
     "http://host/x": ("http", "host", "80"),
     "HTTP://HOST": ("http", "host", "80"),
-    "https://host:/x": ("https", "host", "443"),
     "https://host:9000?x=https://other/": ("https", "host", "9000"),
-    "https://host#x": ("https", "host", "443"),
     "https://me:pa:ss@Host:1/x": ("https", "host", "1"),
     "https://host/me@other": ("https", "host", "443"),
     "http://[::1]:9000/x": ("http", "[::1]", "9000"),
     "http://[FE80::1]/x": ("http", "[fe80::1]", "80"),
     "ftp://host/x": ("", "", ""),
+    "https://ho st/x": ("", "", ""),
     "": ("", "", ""),
 }
 
@@ -34,7 +33,7 @@ def test_the_origin_of_a_url(url: str, origin: tuple[str, str, str]) -> None:
 @given(st.text())
 def test_any_string_has_some_origin_or_none(text: str) -> None:
     origin_of(text)
-    assert all(origin_of(f"http://{text}")[0::2])
+    assert len(set(map(bool, origin_of(f"http://{text}")))) == 1
 
 
 @pytest.mark.parametrize("host", ["localhost", "bucket.localhost", "127.0.0.1", "127.9.9.9", "[::1]", "::1"])

@@ -5,28 +5,28 @@ https://www.rfc-editor.org/rfc/rfc9110#name-https-normalization-and-com
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
+from ..http.transport import ORIGIN
+
 # Of hosts that no request uses. A job that visits more hosts than this in turn forgets those it visited first.
 IDLE_HOSTS = 1000
 
 _State = TypeVar("_State")
-_AUTHORITY = re.compile(r"(https?)://(?:[^/?#]*@)?(\[[^\]/?#]*\]|[^:/?#]*)(?::(\d*))?", re.IGNORECASE)
 _PORTS = {"http": "80", "https": "443"}
 
 
 def origin_of(url: str) -> tuple[str, str, str]:
-    """Scheme, host and port of `url`: scheme and host in lower case, the port explicit. Empty strings for another URL."""
-    found = _AUTHORITY.match(url)
+    """Scheme, host and port of `url`: scheme and host in lower case, the port explicit. Empty strings for an invalid URL."""
+    found = ORIGIN.match(url)
     if found is None:
         return "", "", ""
-    scheme, host, port = found[1].lower(), found[2].lower(), found[3]
-    return scheme, host, port or _PORTS[scheme]
+    scheme, host, port = found.groups()
+    return scheme.lower(), host.lower(), port or _PORTS[scheme.lower()]
 
 
 def is_loopback(host: str) -> bool:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 from xml.sax.saxutils import escape
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asyncpresign import (
     AccessDenied,
@@ -24,6 +27,7 @@ from asyncpresign import (
     UnsafePathError,
 )
 from asyncpresign.http.transport import Request
+from asyncpresign.transfer.listing import EMPTY_PAGES, Circle
 
 from .fake_transport import FakeTransport, Say, World, error, make_signer
 from .memory_s3 import MemoryS3, md5
@@ -310,3 +314,110 @@ async def test_leaving_at_the_first_failure_leaves_no_generator(tmp_path: Path) 
         report = await moving.download_prefix("bucket", "p", tmp_path / "d", fail_fast=True)
     assert report.failed >= 1
     assert bucket.operations.count("objects") < 10
+
+
+# --- listings that lie ------------------------------------------------------------------------------------------------
+
+
+def said(*keys: str, token: str = "", prefixes: Iterable[str] = ()) -> Say:
+    rows = "".join(f"<Contents><Key>{quote_plus(key, safe='/')}</Key><Size>1</Size></Contents>" for key in keys)
+    rows += "".join(f"<CommonPrefixes><Prefix>{quote_plus(each, safe='/')}</Prefix></CommonPrefixes>" for each in prefixes)
+    more = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>" if token else ""
+    return Say(200, f"<ListBucketResult><EncodingType>url</EncodingType>{more}{rows}</ListBucketResult>".encode())
+
+
+@pytest.mark.parametrize(
+    ("prefix", "delimiter", "answer"),
+    [
+        ("photos/", None, said("photos/a", "../x")),
+        ("photos/", None, said("zzz/secret", "photos/a")),
+        ("photos/", None, said("photos")),
+        ("photos/", None, said("PHOTOS/a")),
+        ("", None, said("a", "")),
+        ("", None, said(prefixes=["a/"])),
+        ("photos/", "/", said(prefixes=["photos/a/", "other/"])),
+        ("photos/", "/", said(prefixes=["photos/"])),
+        ("", "/", said(prefixes=[""])),
+    ],
+)
+async def test_a_page_that_holds_other_keys_than_asked_for_is_refused(prefix: str, delimiter: str | None, answer: Say) -> None:
+    pages = [said(f"{prefix}1", token="next"), answer]
+    bucket = lambda request, *_: pages["continuation-token" in request.url]  # noqa: E731
+    async with transfer(bucket) as moving:
+        entries = moving.list_objects("bucket", prefix, delimiter=delimiter)
+        assert isinstance(await anext(entries), ObjectInfo)
+        with pytest.raises(IntegrityError, match="not asked for"):
+            await anext(entries)
+
+
+async def test_nothing_of_another_prefix_is_downloaded(tmp_path: Path) -> None:
+    async with transfer(lambda *_: said("p/a", "q/secret")) as moving:
+        with pytest.raises(IntegrityError, match="not asked for"):
+            await moving.download_prefix("bucket", "p/", tmp_path)
+    assert files(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [said(token="A"), said(token="B")],
+        [said("a", token="A"), said("b", token="B"), said("c", token="C")],
+        [said("z", token="A"), said("a", token="B")],
+    ],
+    ids=["empty", "three", "not in order"],
+)
+@pytest.mark.parametrize("tail", [0, 5])
+async def test_pages_that_go_in_a_circle_end(pages: list[Say], tail: int) -> None:
+    answers = [said(f"{number}", token=f"t{number}") for number in range(tail)]
+    asked = 0
+
+    def bucket(*_: Any) -> Say:
+        nonlocal asked
+        asked += 1
+        return answers.pop(0) if answers else pages[asked % len(pages)]
+
+    with pytest.raises(IntegrityError, match="circle"):
+        await listing(bucket)
+    assert asked <= 4 * (len(pages) + tail)
+
+
+async def test_a_circle_with_a_new_token_each_time_ends() -> None:
+    asked = 0
+
+    def bucket(*_: Any) -> Say:
+        nonlocal asked
+        asked += 1
+        return said(f"a{asked % 3}", f"b{asked % 3}", token=f"t{asked}")
+
+    with pytest.raises(IntegrityError, match="circle"):
+        await listing(bucket)
+    assert asked <= 20
+
+
+async def test_empty_pages_without_end_end() -> None:
+    asked = 0
+
+    def bucket(*_: Any) -> Say:
+        nonlocal asked
+        asked += 1
+        return said(token=f"t{asked}")
+
+    with pytest.raises(IntegrityError, match="circle"):
+        await listing(bucket)
+    assert asked == EMPTY_PAGES + 1
+
+
+async def test_some_empty_pages_and_keys_out_of_order_are_no_circle() -> None:
+    pages = [said(token="1"), said("b/x", "b.x", token="2"), said(token="3"), said("a", token="4"), said("c")]
+    bucket = lambda *_: pages.pop(0)  # noqa: E731
+    assert await listing(bucket) == ["b.x", "b/x", "a", "c"]
+
+
+@given(st.integers(0, 40), st.integers(1, 40))
+def test_every_circle_is_noticed_and_nothing_else(tail: int, length: int) -> None:
+    circle = Circle()
+    marks = (number if number < tail else tail + (number - tail) % length for number in count())
+    steps = next(step for step, mark in enumerate(marks) if circle.closes(mark))
+    assert tail + length <= steps <= 3 * (tail + length)
+    straight = Circle()
+    assert not any(straight.closes(number) for number in range(200))

@@ -543,7 +543,7 @@ def deep(root: Path, depth: int, name: str) -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("depth", "name", "files", "problems"),
-    [(1500, "d", 4, []), (20, "d" * 250, 3, [os.strerror(errno.ENAMETOOLONG)])],
+    [(1100, "d", 4, []), (20, "d" * 250, 3, [os.strerror(errno.ENAMETOOLONG)])],
     ids=["more than Python's stack", "more than a path can say"],
 )
 def test_a_deep_tree_is_walked(depth: int, name: str, files: int, problems: list[str], root: Path) -> None:

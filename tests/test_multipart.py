@@ -34,10 +34,12 @@ from asyncpresign import (
     TransferResult,
     Upload,
 )
+from asyncpresign._s3.documents import Part, PartListing
 from asyncpresign.transfer.engine import perform
 from asyncpresign.transfer.exchange import Exchange
 from asyncpresign.transfer.files import Threads
 from asyncpresign.transfer.integrity import CHECKSUMS, encode, of_parts
+from asyncpresign.transfer.multipart import parts_behind
 from asyncpresign.transfer.plan import MAX_PUT, Sizes
 
 from .fake_transport import NOW, REFUSED, FakeTransport, Say, World, error, make_signer
@@ -632,6 +634,46 @@ async def test_an_upload_that_is_gone_is_begun_anew() -> None:
     await up(s3, memo=memo)
     assert s3.operations[:2] == ["list", "create"]
     assert memo.saved == [{"upload_id": "upload-1", "part_size": PART}]
+
+
+def listing(*numbers: int, marker: int | None = None) -> PartListing:
+    return PartListing(tuple(Part(number, '"etag"', 20) for number in numbers), marker is not None, marker)
+
+
+@pytest.mark.parametrize(
+    ("marker", "page", "goes_on"),
+    [
+        (0, listing(), True),
+        (0, listing(1, 2, marker=2), True),
+        (2, listing(3, 9), True),
+        (2, listing(9, 3, marker=9), True),
+        (2, listing(marker=3), True),
+        (0, listing(1, 1), False),
+        (2, listing(2, 3), False),
+        (2, listing(1, 2, marker=2), False),
+        (2, listing(3, 4, marker=2), False),
+        (5, listing(marker=4), False),
+        (0, listing(0), False),
+        (0, listing(-1), False),
+    ],
+)
+def test_a_page_of_parts_goes_on_from_the_one_before(marker: int, page: PartListing, goes_on: bool) -> None:
+    if goes_on:
+        assert sorted(parts_behind(marker, page)) == sorted(part.part_number for part in page.parts)
+        return
+    with pytest.raises(IntegrityError, match=f"from part {marker}"):
+        parts_behind(marker, page)
+
+
+@pytest.mark.parametrize("markers", [[2, 2], [2, 4, 2], [3, 1]])
+async def test_a_listing_of_parts_that_goes_in_a_circle_ends(markers: list[int]) -> None:
+    s3, memo = MemoryS3(uploads={"old": {}}), Memo({"upload_id": "old", "part_size": 20})
+    more = "<IsTruncated>true</IsTruncated><NextPartNumberMarker>{}</NextPartNumberMarker>"
+    pages = [Say(200, f"<ListPartsResult>{more.format(marker)}</ListPartsResult>".encode()) for marker in markers]
+    s3.before["list"] = pages * 10
+    with pytest.raises(IntegrityError, match="does not go on"):
+        await up(s3, memo=memo)
+    assert (s3.operations.count("list"), s3.uploads, memo.saved) == (len(markers), {}, [None])
 
 
 # --- what goes in one -------------------------------------------------------------------------------------------------

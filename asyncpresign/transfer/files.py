@@ -112,6 +112,25 @@ class Threads:
         return results[0]
 
 
+def path_of(argument: str, value: str | os.PathLike[str]) -> str:
+    """`value` as a string. Raises `InvalidRequest`, whatever its `__fspath__` does."""
+    try:
+        path: object = os.fspath(value)
+    except Exception as error:
+        raise InvalidRequest(Problem(argument, "a path", f"{describe(value)} that raised {type(error).__name__}")) from error
+    if not isinstance(path, str) or not path:
+        raise InvalidRequest(Problem(argument, "a path", describe(path)))
+    return path
+
+
+def attribute(value: object, name: str) -> Any:
+    """The attribute of an object of the caller's; None if it has none, or raises anything."""
+    try:
+        return getattr(value, name, None)
+    except Exception:  # noqa: BLE001 (the caller's own object)
+        return None
+
+
 def local_error(error: OSError, path: str) -> LocalFileError:
     return LocalFileError(error.strerror or type(error).__name__, path=path)
 

@@ -18,6 +18,7 @@ import anyio
 
 from .._s3.documents import (
     Part,
+    PartListing,
     build_complete_multipart_upload,
     parse_complete_multipart_upload,
     parse_create_multipart_upload,
@@ -196,7 +197,7 @@ class _Upload:
         try:
             while True:
                 page, _ = await self._ask(LIST, parse_list_parts, {"PartNumberMarker": marker} if marker else {})
-                stored |= {part.part_number: part for part in page.parts}
+                stored |= parts_behind(marker, page)
                 if not page.is_truncated or not page.next_part_number_marker:
                     break
                 marker = page.next_part_number_marker
@@ -364,6 +365,15 @@ class _Upload:
             raise
         self.retries += attempts - 1
         return result
+
+
+def parts_behind(marker: int, page: PartListing) -> dict[int, Part]:
+    """The parts of a page of ListParts by number. Raises `IntegrityError` for one that does not go on from `marker`."""
+    parts = {part.part_number: part for part in page.parts}
+    onward = not page.is_truncated or page.next_part_number_marker is None or page.next_part_number_marker > marker
+    if len(parts) < len(page.parts) or any(number <= marker for number in parts) or not onward:
+        raise IntegrityError(f"the listing of the parts does not go on from part {marker}: it lists some of them twice")
+    return parts
 
 
 def _check_whole(whole: Mapping[str, Any], size: int, wanted: Asked) -> None:

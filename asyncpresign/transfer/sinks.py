@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, BinaryIO, Protocol
 
 from ..errors import InvalidRequest, LocalFileError, Problem, describe
-from .files import CHUNK, SMALL, Threads, local_error, no_path, read_at, refuse_url, what_it_is, write_at
+from .files import CHUNK, SMALL, Threads, attribute, local_error, no_path, path_of, read_at, refuse_url, what_it_is, write_at
 from .folders import Spot, open_spot, spot_at
 from .items import Place
 from .platforms import PLATFORM, Platform
@@ -254,6 +254,8 @@ def _write_file(file: BinaryIO, data: bytes) -> None:
             return
         if not written:
             raise BlockingIOError("the destination takes no more")
+        if not 0 < written <= len(view):
+            raise ValueError("the destination took other than it was given")
         view = view[written:]
 
 
@@ -261,7 +263,7 @@ def check_destination(destination: Place | Spot) -> None:
     """Raises `InvalidRequest` for what no download can go to: a directory, a device, something that is not a file."""
     if isinstance(destination, str | os.PathLike):
         path_spot(destination).close()
-    elif not (isinstance(destination, Spot) or destination is None or callable(getattr(destination, "write", None))):
+    elif not (isinstance(destination, Spot) or destination is None or callable(attribute(destination, "write"))):
         raise InvalidRequest(Problem("destination", "a path, a binary file or None", describe(destination)))
     elif isinstance(destination, io.TextIOBase):
         raise InvalidRequest(Problem("destination", "a file opened in binary mode", "one opened in text mode"))
@@ -269,9 +271,7 @@ def check_destination(destination: Place | Spot) -> None:
 
 def path_spot(destination: str | os.PathLike[str], platform: Platform = PLATFORM) -> Spot:
     """The place of a file that may be written or replaced, held open. Raises `InvalidRequest`, `LocalFileError`."""
-    path = os.fspath(destination)
-    if not isinstance(path, str) or not path:
-        raise InvalidRequest(Problem("destination", "a path", describe(path)))
+    path = path_of("destination", destination)
     refuse_url("destination", path)
     try:
         if not path.endswith(os.sep):
@@ -312,15 +312,16 @@ async def open_sink(
         destination = await open_spot(threads, path_spot, destination, platform)
     if isinstance(destination, Spot):
         return _PathSink(destination, token, threads, exclusive, durable, platform)
-    return _FileSink(destination, await threads.run(_position, destination), threads)
+    try:
+        start = await threads.run(_position, destination)
+    except Exception:  # noqa: BLE001 (the caller's own object: whatever it raises, it cannot be sought in)
+        start = None
+    return _FileSink(destination, start, threads)
 
 
 def _position(file: BinaryIO) -> int | None:
     """Where `file` stands, or None when it cannot seek."""
-    try:
-        return file.tell() if file.seekable() else None
-    except (OSError, ValueError, AttributeError):
-        return None
+    return file.tell() if file.seekable() else None
 
 
 # --- files that are there already -------------------------------------------------------------------------------------

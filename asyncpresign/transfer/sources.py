@@ -20,7 +20,7 @@ import anyio
 
 from ..errors import InvalidRequest, LocalFileError, Problem, UnsafePathError, describe
 from ..http.transport import RequestBody
-from .files import CHUNK, SMALL, Threads, local_error, no_path, read_at, refuse_url, what_it_is
+from .files import CHUNK, SMALL, Threads, attribute, local_error, no_path, path_of, read_at, refuse_url, what_it_is
 from .folders import LinkInPath, spot_below
 from .items import Source
 from .platforms import PLATFORM, Platform
@@ -212,6 +212,8 @@ class _File:
         chunk = await self._call(self._read, offset, length)
         if not isinstance(chunk, bytes):
             raise InvalidRequest(Problem("source", "a file opened in binary mode", f"one that reads {describe(chunk)}"))
+        if len(chunk) > length:
+            raise LocalFileError(f"read {len(chunk)} bytes when asked for {length}", path=self._name)
         if not chunk:
             told = f"ended {self._size - offset} bytes before its size of {self._size}"
             raise LocalFileError(f"changed while it was read: {told}", path=self._name)
@@ -223,7 +225,7 @@ class _File:
     async def check(self, offset: int) -> None:
         if self._start is None:
             return
-        size = max(0, await self._call(self._file.seek, 0, os.SEEK_END) - self._start)
+        size = await self._call(_rest, self._file, self._start)
         if size != self._size:
             told = f"{self._size} bytes at first, now {size}"
             raise LocalFileError(f"changed while it was read: {told}", path=self._name)
@@ -233,7 +235,7 @@ class _File:
             self._file.seek(self._start + offset)
         return self._file.read(length)
 
-    async def _call(self, call: Callable[..., Any], *arguments: int) -> Any:
+    async def _call(self, call: Callable[..., Any], *arguments: Any) -> Any:
         async with self._turn:
             try:
                 return await self._threads.run(call, *arguments)
@@ -247,8 +249,8 @@ class _File:
 class _Stream:
     """An async iterable; what it yields beyond what is asked for waits for the next reading."""
 
-    def __init__(self, stream: AsyncIterable[bytes], size: int, threads: Threads) -> None:
-        self._stream = aiter(stream)
+    def __init__(self, stream: AsyncIterator[bytes], size: int, threads: Threads) -> None:
+        self._stream = stream
         self._size = size
         self._threads = threads
         self._rest = b""
@@ -307,14 +309,18 @@ async def _open(source: Source, size: int | None, threads: Threads, platform: Pl
         case bytes() | bytearray() | memoryview():
             return bytes_source(bytes(source), threads)
         case str() | os.PathLike():
-            path = os.fspath(source)
+            path = path_of("source", source)
             reader = _Path(path, threads, platform)
             return OpenSource(reader, reader.size, os.path.basename(path))
         case AsyncIterable():
             if size is None:
                 raise InvalidRequest(Problem("size", "the number of bytes, which S3 wants before the first one", "nothing"))
-            return OpenSource(_Stream(source, size, threads), size, repeatable=False)
-        case _ if callable(getattr(source, "read", None)):
+            try:
+                stream = aiter(source)
+            except Exception as error:
+                raise InvalidRequest(Problem("source", "an async iterable of bytes", type(error).__name__)) from error
+            return OpenSource(_Stream(stream, size, threads), size, repeatable=False)
+        case _ if callable(attribute(source, "read")):
             return await _open_file(source, size, threads)
         case _:
             expected = "a path, bytes, a binary file or an async iterable of bytes"
@@ -324,14 +330,20 @@ async def _open(source: Source, size: int | None, threads: Threads, platform: Pl
 async def _open_file(file: BinaryIO, size: int | None, threads: Threads) -> OpenSource:
     if isinstance(file, io.TextIOBase):
         raise InvalidRequest(Problem("source", "a file opened in binary mode", "one opened in text mode"))
-    given = getattr(file, "name", None)
+    given = attribute(file, "name")
     name = os.path.basename(given) if isinstance(given, str) else "file"
     try:
         start = await threads.run(file.tell) if await threads.run(file.seekable) else None
         if start is not None:
-            size = max(0, await threads.run(file.seek, 0, os.SEEK_END) - start)
-    except (OSError, ValueError) as error:
-        raise InvalidRequest(Problem("source", "a binary file that is open", type(error).__name__)) from None
+            size = await threads.run(_rest, file, start)
+    except Exception as error:
+        raise InvalidRequest(Problem("source", "a binary file that is open", type(error).__name__)) from error
     if size is None:
         raise InvalidRequest(Problem("size", "the number of bytes, for a file that cannot seek", "nothing"))
     return OpenSource(_File(file, start, size, name, threads), size, name, repeatable=start is not None)
+
+
+def _rest(file: BinaryIO, start: int) -> int:
+    """How many bytes there are behind `start`. Not every file's `seek` returns where it is."""
+    file.seek(0, os.SEEK_END)
+    return max(0, file.tell() - start)

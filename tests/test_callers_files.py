@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from asyncpresign import Download, InvalidRequest, LocalFileError, PresignError, S3Object, Transfer, Upload
-from asyncpresign.transfer.files import SMALL, Threads
+from asyncpresign.transfer.files import Threads
 from asyncpresign.transfer.sinks import open_sink
 from asyncpresign.transfer.sources import open_source
 
@@ -176,12 +176,3 @@ async def test_objects_whose_attributes_raise() -> None:
         with pytest.raises(InvalidRequest, match="source"):
             await moving.upload(Stuck(), S3Object("b", "k"), size=3)  # type: ignore[arg-type]
         assert (await moving.upload(Nameless(b"abc"), S3Object("b", "k"))).size == 3
-
-
-async def test_a_cancelled_error_of_somebody_elses_is_an_ordinary_one() -> None:
-    def call() -> None:
-        raise asyncio.CancelledError
-
-    with pytest.raises(RuntimeError, match="CancelledError"):
-        await Threads(1).run(call)
-    assert SMALL

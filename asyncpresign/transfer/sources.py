@@ -344,6 +344,7 @@ async def _open_file(file: BinaryIO, size: int | None, threads: Threads) -> Open
 
 
 def _rest(file: BinaryIO, start: int) -> int:
-    """How many bytes there are behind `start`. Not every file's `seek` returns where it is."""
-    file.seek(0, os.SEEK_END)
-    return max(0, file.tell() - start)
+    """How many bytes there are behind `start`."""
+    end: object = file.seek(0, os.SEEK_END)
+    # Not every file's `seek` returns where it is.
+    return max(0, (end if isinstance(end, int) else file.tell()) - start)

@@ -213,14 +213,23 @@ def describe(value: object) -> str:
     match value:
         case int() if value.bit_length() > 64:
             return f"an int of {value.bit_length()} bits"
-        case None | bool() | int() | float() | datetime() | timedelta():
-            return repr(value) if not isinstance(value, datetime) else f"datetime {value.isoformat()}"
+        case datetime():
+            return _describe_datetime(value)
+        case None | bool() | int() | float() | timedelta():
+            return repr(value)
         case "" | b"":
             return f"an empty {type(value).__name__}"
         case str() | bytes():
             return f"a {type(value).__name__} of length {len(value)}"
         case _:
             return f"an object of type {type(value).__name__}"
+
+
+def _describe_datetime(value: datetime) -> str:
+    try:
+        return f"datetime {value.isoformat()}"
+    except Exception:  # noqa: BLE001 (the time zone is the caller's class, which may raise anything)
+        return "a datetime whose time zone has no offset"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, Self, SupportsIndex, get_args
 
 from ._s3.arns import split_bucket
@@ -20,7 +20,8 @@ BodyKind = Literal["none", "required", "optional"]
 
 
 def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    """`moment` in UTC; as it is where the calendar of UTC does not have it, or it has no time zone."""
+    return (utc(moment) or moment).isoformat().replace("+00:00", "Z")
 
 
 def _moment(text: Any) -> datetime | None:

@@ -296,8 +296,7 @@ DIFFERS: dict[tuple[str, str], set[str]] = {
         ("juicefs seaweedfs", "JSON has no escape for the dollar", {"escaped dollar"}),
         ("juicefs seaweedfs", "policies are read with less care",
          {"operator in capitals", "two properties", "range of texts"}),
-        ("juicefs", "it knows its region, which nobody tells verify_post", {"other region"}),
-        ("seaweedfs", "the service is not looked at", {"other service"}),
+        ("seaweedfs", "region and service are not looked at", {"other region", "other service"}),
         ("seaweedfs", "a token beside permanent credentials is not looked at", {"token of nobody"}),
         ("juicefs seaweedfs", "the form's own date is not looked at", {"other day", "dated ahead"}),
     )

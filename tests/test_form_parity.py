@@ -35,7 +35,15 @@ def bucket(request: pytest.FixtureRequest) -> Bucket:
 
 def verdict(fields: Fields, bucket: Bucket, form: Form) -> bool:
     try:
-        return bool(verify_post(fields, bucket.s3.credentials, bucket=bucket.name, size=len(CONTENT), filename=form.filename))
+        verification = verify_post(
+            fields,
+            bucket.s3.credentials,
+            bucket=bucket.name,
+            size=len(CONTENT),
+            filename=form.filename,
+            region=bucket.s3.region,
+        )
+        return verification.ok
     except InvalidRequest:
         return False
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+import wsgiref.headers
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from http.client import HTTPMessage
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +18,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from multidict import CIMultiDict, CIMultiDictProxy, MultiDict
 
 from asyncpresign import (
     Check,
@@ -203,6 +206,20 @@ CHANGED_URLS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("other header value", {"headers": {"x-amz-meta-a": "c"}}, ["signature"]),
     ("unsigned header", {"headers": {**PUT.headers, "X-Amz-Acl": "private"}}, ["unsigned headers"]),
     ("other host", {"headers": {**PUT.headers, "Host": "example.com"}}, ["signature"]),
+    ("host in capitals", {"headers": {**PUT.headers, "Host": "BUCKET.s3.eu-central-1.amazonaws.com"}}, ["signature"]),
+    ("host with a port", {"headers": {**PUT.headers, "Host": "bucket.s3.eu-central-1.amazonaws.com:443"}},
+     ["host header", "signature"]),
+    ("host that is none", {"headers": {**PUT.headers, "Host": "a b"}}, ["host header", "signature"]),
+    ("method in small letters", {"method": "put"}, ["method", "signature"]),
+    ("region not asked for", {"region": "us-east-1"}, ["region"]),
+    ("service not asked for", {"service": "s3express"}, ["service"]),
+    ("authorization beside", {"headers": {**PUT.headers, "Authorization": "Bearer x"}}, ["authorization"]),
+    ("token beside", {"headers": {**PUT.headers, "x-amz-security-token": TOKEN}}, ["unsigned headers", "authorization"]),
+    ("payload hash beside", {"headers": {**PUT.headers, "x-amz-content-sha256": ""}}, ["unsigned headers", "payload header"]),
+    ("no-break space", {"headers": {"x-amz-meta-a": "b\xa0c"}}, ["header text"]),
+    ("file separator", {"headers": {"x-amz-meta-a": "b\x1cc"}}, ["header text"]),
+    ("tab inside", {"headers": {"x-amz-meta-a": "b\tc"}}, ["header text"]),
+    ("control character beside", {"headers": {**PUT.headers, "user-agent": "a\x0bb"}}, ["header text"]),
     ("ended", {"at": NOW + timedelta(seconds=3601)}, ["expiry"]),
     ("dated ahead", {"at": NOW - timedelta(minutes=15, seconds=1)}, ["date"]),
     ("dated ahead of an exact clock", {"at": NOW - timedelta(seconds=1), "tolerance": timedelta(0)}, ["date"]),
@@ -234,10 +251,12 @@ def test_what_was_changed_does_not_hold_and_the_check_is_named(changes: dict[str
     [
         {"at": NOW + timedelta(seconds=3600)},
         {"at": NOW - timedelta(minutes=15)},
-        {"headers": {"X-AMZ-META-A": " b c "}},
-        {"headers": {**PUT.headers, "User-Agent": "x", "Host": "BUCKET.s3.eu-central-1.amazonaws.com:443"}},
+        {"headers": {"X-AMZ-META-A": " b c\t"}},
+        {"headers": {**PUT.headers, "User-Agent": "\xa0\udcff"}},
+        {"region": "eu-central-1"},
+        {"region": None, "service": "s3"},
+        {"headers": {**PUT.headers, "User-Agent": "x", "Host": "bucket.s3.eu-central-1.amazonaws.com"}},
         {"credentials": replace(CREDENTIALS, expires_at=NOW)},
-        {"url": PUT.url + "#fragment"},
         {"url": PUT.url.replace("https://bucket.s3", "HTTPS://Bucket.S3").replace("amazonaws.com/", "amazonaws.com:443/")},
         {"url": PUT.url.replace("%2F", "%2f").replace("%C3%BC", "%c3%bC")},
         {"url": PUT.url.replace("?", "?&").replace("&X-Amz-Date", "&&X-Amz-Date") + "&"},
@@ -277,7 +296,9 @@ def test_a_plus_in_a_query_is_a_space() -> None:
         GET.url.replace("amazonaws.com/", "amazonaws.com:0443/"),
         GET.url.replace("T123045Z", "T999999Z"),
         GET.url.replace("20260301T123045Z", "20260301"),
-        GET.url.replace("Expires=3600", "Expires=-1"),
+        GET.url + "#fragment",
+        GET.url.replace("Expires=3600", "Expires=03600"),
+        GET.url.replace("Expires=3600", "Expires=-0"),
         GET.url.replace("Expires=3600", "Expires=1.5"),
         GET.url.replace("%2Faws4_request", ""),
         GET.url.replace("aws4_request", "aws4_reques"),
@@ -292,11 +313,40 @@ def test_what_is_no_presigned_url_is_invalid(url: str) -> None:
         assert_clean(str(caught.value), [signature_of(GET.url)])
 
 
+class Pairs(Mapping[str, Any]):
+    """A mapping whose `items()` are these, in which a name may be there twice; or raises."""
+
+    def __init__(self, pairs: Any) -> None:
+        self.pairs = pairs
+
+    def items(self) -> Any:
+        if isinstance(self.pairs, Exception):
+            raise self.pairs
+        return self.pairs
+
+    def __getitem__(self, name: str) -> Any:
+        return next(value for each, value in self.pairs if each == name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([name for name, _ in self.pairs])
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+class Odd(tzinfo):
+    """Its methods raise `NotImplementedError`."""
+
+
 WRONG: list[tuple[str, dict[str, Any]]] = [
     *(("url", {"url": url}) for url in (None, b"https://h/", 5)),
     *(("method", {"method": method}) for method in (None, 5)),
     *(("headers", {"headers": headers}) for headers in ([1], {"a": 1}, {1: "a"}, "text")),
     *(("at", {"at": at}) for at in (5, datetime(2026, 1, 1), "now")),  # noqa: DTZ001
+    *(("headers", {"headers": headers}) for headers in ([], Pairs([("a", "b", "c")]), Pairs(ZeroDivisionError()))),
+    *(("at", {"at": at}) for at in (datetime(1, 1, 1, tzinfo=Odd()), datetime.max.replace(tzinfo=timezone(-DAY / 2)))),
+    *(("region", {"region": region}) for region in (5, b"x")),
+    *(("service", {"service": service}) for service in (None, 5)),
     *(("tolerance", {"tolerance": tolerance}) for tolerance in (5, timedelta(seconds=-1), None)),
     *(("credentials", {"credentials": credentials}) for credentials in (None, "AKID", lambda _: "AKID", ("AKID", "secret"))),
 ]
@@ -311,10 +361,10 @@ def test_a_wrong_argument_is_named(argument: str, changes: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("text", ["\ud800", "x\udcff", "\x00", "é", "a\nb"])
 def test_bytes_that_nobody_signed_do_not_hold(text: str) -> None:
-    assert failed(verified(headers={"x-amz-meta-a": text})) == ["signature"]
-    assert failed(verified(headers={**PUT.headers, text: text})) == []
-    assert failed(verified(method=text)) == ["signature"]
-    assert failed(checked(changed({"x-amz-meta-name": text}), bucket=text, filename=text)) == ["eq $bucket"]
+    assert "signature" in failed(verified(headers={"x-amz-meta-a": text}))
+    assert failed(verified(headers={**PUT.headers, text: "b"})) == ["header text"]
+    assert failed(verified(method=text)) == ["method", "signature"]
+    assert "eq $bucket" in failed(checked(changed({"x-amz-meta-name": text}), bucket=text, filename=text))
 
 
 def test_a_finders_own_error_is_its_own() -> None:
@@ -328,6 +378,153 @@ def test_a_finders_own_error_is_its_own() -> None:
 def test_a_check_in_words() -> None:
     assert str(Check("expiry", True)) == "expiry: holds"
     assert str(Check("expiry", False, "it ended")) == "expiry: it ended"
+
+
+class Shown(Pairs):
+    """One of several values is in `items()`: the first, the last, or all of them joined. A method returns all of them."""
+
+    def __init__(self, pairs: list[tuple[str, str]], shown: Callable[[list[str]], str], method: str) -> None:
+        folded: dict[str, list[str]] = {}
+        for name, value in pairs:
+            folded.setdefault(name.lower(), []).append(value)
+        super().__init__([(name, shown(values)) for name, values in folded.items()])
+        setattr(self, method, lambda name: folded.get(name.lower(), []))
+
+
+def message(pairs: list[tuple[str, str]]) -> HTTPMessage:
+    made = HTTPMessage()
+    for name, value in pairs:
+        made[name] = value
+    return made
+
+
+COLLECTIONS: dict[str, Callable[[list[tuple[str, str]]], Any]] = {
+    "pairs behind a mapping": Pairs,
+    "dict": dict,
+    "multidict": MultiDict,
+    "multidict without case": lambda pairs: CIMultiDictProxy(CIMultiDict(pairs)),
+    "http.client": message,
+    "wsgiref": wsgiref.headers.Headers,
+    "the first value (Werkzeug)": lambda pairs: Shown(pairs, lambda values: values[0], "getlist"),
+    "the last value (Django, Starlette)": lambda pairs: Shown(pairs, lambda values: values[-1], "getlist"),
+    "all values joined (httpx)": lambda pairs: Shown(pairs, ", ".join, "get_list"),
+}
+
+
+@pytest.mark.parametrize("collect", COLLECTIONS.values(), ids=COLLECTIONS.keys())
+def test_a_signed_header_that_is_there_twice_does_not_hold_in_any_collection(collect: Callable[[Any], Any]) -> None:
+    host = [("Host", read_url(PUT.url).host)]
+    assert failed(verified(headers=collect([("x-amz-meta-a", "b c"), *host, ("Accept", "a"), ("accept", "b")]))) == []
+    for first, second in (("b c", "evil"), ("evil", "b c"), ("b c", "b c")):
+        twice = collect([("X-Amz-Meta-A", first), *host, ("x-amz-meta-a", second)])
+        assert "repeated headers" in failed(verified(headers=twice))
+    assert "repeated headers" in failed(verified(headers=collect([*PUT.headers.items(), *host, ("host", "other")])))
+
+
+@pytest.mark.parametrize("collect", COLLECTIONS.values(), ids=COLLECTIONS.keys())
+def test_a_field_that_is_there_twice_does_not_hold_in_any_collection(collect: Callable[[Any], Any]) -> None:
+    fields = list(FORM.items())
+    assert failed(checked(collect(fields))) == []
+    for name, value in (("Key", "user/b"), ("KEY", "evil"), ("X-Amz-Meta-Name", "x")):
+        assert "names" in failed(checked(collect([(name, value), *fields])))
+        assert "names" in failed(checked(collect([*fields, (name, value)])))
+
+
+def resigned(
+    change: Callable[[str], str] = str, headers: Mapping[str, str] | None = None, method: str = "GET", **scope: str
+) -> Any:
+    """The verdict about GET's URL without its signature, changed, and signed as it is read here; and its keyword arguments."""
+    parts = {"service": "s3", **scope}
+    url = change(GET.url[: GET.url.index("&X-Amz-Signature")].replace("%2Fs3%2F", f"%2F{parts['service']}%2F"))
+    parsed = read_url(f"{url}&X-Amz-Signature=0")
+    sent = {"host": parsed.host, **(headers or {})}
+    url += "&X-Amz-Signature=" + parsed.expected_signature(parsed.canonical_request(method, sent), SECRET)
+    return verify_url(url, PLAIN, method=method, headers=sent, at=NOW, service=parts["service"])
+
+
+SIGNED_ODDLY: list[tuple[str, Callable[[str], str], dict[str, str], str]] = [
+    ("host twice in the list", lambda url: url.replace("=host", "=host%3Bhost"), {}, "header list"),
+    ("unsorted list", lambda url: url.replace("=host", "=x-a%3Bhost"), {"x-a": "b"}, "header list"),
+    ("capitals in the list", lambda url: url.replace("=host", "=X-A%3Bhost"), {"x-a": "b"}, "header list"),
+    ("an empty name in the list", lambda url: url.replace("=host", "=%3Bhost"), {}, "header list"),
+    ("a name that is none in the list", lambda url: url.replace("=host", "=host%3Bx%20a"), {}, "header list"),
+    ("parameter twice", lambda url: url + "&a=2&a=1", {}, "query"),
+    ("parameters that sort otherwise when encoded", lambda url: url + "&z=1&%C3%A9=1", {}, "query"),
+    ("values that sort otherwise when encoded", lambda url: url + "&a=%E2%80%83&a=b", {}, "query"),
+    ("a semicolon", lambda url: url + "&a=b;c", {}, "spelling"),
+    ("a slash behind the bucket", lambda url: url.replace("/a%20key/", "/a%20key%2f"), {}, "spelling"),
+    ("key id of version 2", lambda url: url + "&AWSAccessKeyId=AKID", {}, "authentication"),
+    ("signature of version 2", lambda url: url + "&Signature=x", {}, "authentication"),
+    ("hash of a body", lambda url: f"{url}&X-Amz-Content-Sha256={'0' * 64}", {}, "payload"),
+    ("token of a session", lambda url: url + "&X-Amz-S3session-Token=x", {}, "token parameter"),
+    ("authorization", lambda url: url.replace("=host", "=authorization%3Bhost"), {"authorization": "x"}, "authorization"),
+    ("token as a header", lambda url: url.replace("=host", "=host%3Bx-amz-security-token"), {"x-amz-security-token": "x"},
+     "authorization"),
+    ("space of Unicode", lambda url: url.replace("=host", "=host%3Bx-a"), {"x-a": "b\u3000c"}, "header text"),
+    ("nothing to encode", lambda url: url.replace("=host", "=host%3Bx-a"), {"x-a": "b?c"}, ""),
+    ("parameter twice, sorted", lambda url: url + "&a=1&a=2", {}, ""),
+    ("a slash in the key", lambda url: url.replace("/a%20key/", "/a/b%2Fc/"), {}, ""),
+    ("no hash of a body", lambda url: url + "&X-Amz-Content-Sha256=UNSIGNED-PAYLOAD", {}, ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "headers", "name"), [row[1:] for row in SIGNED_ODDLY], ids=[row[0] for row in SIGNED_ODDLY])
+def test_what_servers_read_differently_does_not_hold_although_it_was_signed(
+    change: Callable[[str], str], headers: dict[str, str], name: str
+) -> None:
+    names = failed(resigned(change, headers))
+    assert (names[:1] or [""]) == [name]
+    assert "signature" not in names
+
+
+def test_a_surrogate_is_no_question_mark() -> None:
+    def listed(url: str) -> str:
+        return url.replace("=host", "=host%3Bx-a")
+
+    assert failed(resigned(listed, {"x-a": "?"})) == []
+    signed = resigned(listed, {"x-a": "?"})
+    assert signed.ok
+    token = replace(CREDENTIALS, session_token="?")
+    request = presigner(token).presign("get_object", OBJECT)
+    assert verified(request, token)
+    form = dict(presigner(token).presign_post("bucket", "k").fields)
+    assert failed(checked({**form, "x-amz-security-token": "\udcff"}, credentials=token)) == [
+        "session token",
+        "eq $x-amz-security-token",
+    ]
+    assert "header text" in failed(verified(headers={"x-amz-meta-a": "b \udcff"}))
+
+
+def test_a_session_of_a_directory_bucket_has_its_own_service_and_token() -> None:
+    def tokened(url: str) -> str:
+        return url + "&X-Amz-S3session-Token=x"
+
+    assert failed(resigned(tokened, service="s3express")) == ["session token"]
+    assert failed(resigned(service="s3express")) == []
+    assert failed(resigned(lambda url: url + "&X-Amz-Security-Token=x", service="s3express")) == ["session token"]
+    both = resigned(lambda url: tokened(url) + "&X-Amz-Security-Token=x", service="s3express")
+    assert failed(both) == ["token parameter", "session token"]
+
+
+@pytest.mark.parametrize(("seconds", "names"), [(0, ["life"]), (1, []), (604_800, []), (604_801, ["life"]), (-1, ["life"])])
+def test_a_life_is_of_one_second_to_seven_days(seconds: int, names: list[str]) -> None:
+    def lasting(url: str) -> str:
+        return url.replace("Expires=3600", f"Expires={seconds}")
+
+    found = resigned(lasting)
+    assert [name for name in failed(found) if name != "expiry"] == names
+    assert found.expires_at == NOW + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("seconds", [1, 3600, 604_800, 9_999_999_999])
+def test_the_last_second_of_the_calendar_overflows_nothing(seconds: int) -> None:
+    url = GET.url.replace("20260301T123045Z", "99991231T235959Z").replace("Expires=3600", f"Expires={seconds}")
+    end = datetime.max.replace(tzinfo=UTC)
+    assert inspect_url(url).expires_at == end
+    assert inspect_url(url).seconds_left > 0
+    assert verify_url(url, PLAIN, method="GET", at=NOW).expires_at == end
+    assert verify_url(url, PLAIN, method="GET", at=end).expires_at == end
+    assert explain_url(url).expires_at == end
 
 
 # --- forms ------------------------------------------------------------------------------------------------------------
@@ -383,6 +580,15 @@ CHANGED_FORMS: list[tuple[str, dict[str, str | None], dict[str, Any], list[str]]
     ("no token", {"x-amz-security-token": None}, {}, ["session token", "eq $x-amz-security-token"]),
     ("other token", {"x-amz-security-token": "other"}, {}, ["session token", "eq $x-amz-security-token"]),
     ("other secret", {}, {"credentials": replace(CREDENTIALS, secret_access_key="x")}, ["signature"]),
+    ("region not asked for", {}, {"region": "us-east-1"}, ["region"]),
+    ("service not asked for", {}, {"service": "s3-outposts"}, ["service"]),
+    ("signature of version 2", {"Signature": "x"}, {}, ["authentication"]),
+    ("key id of version 2", {"AWSAccessKeyId": "x"}, {}, ["authentication"]),
+    ("other bucket as a field", {"bucket": "other"}, {}, ["bucket", "eq $bucket"]),
+    ("key by a Kelvin sign", {"key": None, "\u212aey": "user/a"}, {}, ["key", "extra fields", "starts-with $key"]),
+    ("key that is no UTF-8", {"key": "user/\udcff"}, {}, ["key"]),
+    ("key with a control character", {"key": "user/\x00"}, {}, ["key"]),
+    ("field without a name", {"": "x"}, {}, ["extra fields"]),
 ]  # fmt: skip
 
 
@@ -468,9 +674,81 @@ def test_what_is_no_signed_form_is_invalid(changes: dict[str, str | None], argum
     assert_clean(str(caught.value), [FORM["x-amz-signature"], FORM["policy"], TOKEN])
 
 
+JSON = base64.b64decode(FORM["policy"]).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        JSON.replace("{", '{"expiration": "2026-03-01T13:00:00Z", ', 1),
+        JSON.replace("{", '{"conditions": [], ', 1),
+        JSON.replace("]", ', {"acl": "private", "acl": "public-read"}]', 1),
+        JSON.replace("{", '{"version": 1, ', 1),
+        JSON + "x",
+        JSON + "{}",
+        "\ufeff" + JSON,
+        "\xa0" + JSON,
+        JSON.replace("1, 10", "1, NaN"),
+        JSON.replace("1, 10", "1, Infinity"),
+        JSON.replace("1, 10", "1, 10.0"),
+        JSON.replace("1, 10", "1, 1e1"),
+        JSON.replace("1, 10", "1, " + "9" * 5000),
+        JSON.replace('"bucket"', "5", 1),
+        JSON.replace('"image/"', '"\\udcff"'),
+        JSON.replace('"image/"', '"a\tb"'),
+        JSON.replace("Z", "", 1),
+        *(
+            re.sub("T13:30:45Z", end, JSON)
+            for end in (
+                "T13:30:45z", "t13:30:45Z", " 13:30:45Z", "T13:30:45+00:00", "T13:30:45-08:00", "T13:30Z", "T133045Z",
+                "T24:00:00Z", "T13:30:60Z", "T13:30:45.1Z", "T13:30:45.123456Z", "T13:30:45,000Z", "",
+                "T13:30:45Z ", "T13:30:٤٥Z",
+            )
+        ),
+        JSON.replace("2026-03-01T", "2026-W09-7T"),
+        JSON.replace("2026-03-01T", "20260301T"),
+        JSON.replace("2026-03-01T", "2026-060T"),
+        JSON.replace("2026-03-01T", "0000-03-01T"),
+    ],
+    ids=lambda text: ascii(text[:40]),
+)  # fmt: skip
+def test_a_policy_that_could_be_read_in_two_ways_is_invalid(text: str) -> None:
+    assert text != JSON
+    with pytest.raises(InvalidRequest) as caught:
+        checked(changed({"policy": base64.b64encode(text.encode()).decode()}))
+    assert [problem.argument for problem in caught.value.problems] == ["fields['policy']"]
+
+
+def test_an_expiration_may_have_milliseconds() -> None:
+    text = JSON.replace("T13:30:45Z", "T13:30:45.250Z")
+    assert text != JSON
+    found = checked(changed({"policy": base64.b64encode(text.encode()).decode()}))
+    assert found.expires_at == NOW + timedelta(hours=1, milliseconds=250)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        FORM["policy"] + "\n",
+        FORM["policy"][:8] + "\r\n" + FORM["policy"][8:],
+        FORM["policy"] + " ",
+        FORM["policy"].rstrip("=") if FORM["policy"].endswith("=") else FORM["policy"] + "=",
+        base64.urlsafe_b64encode((JSON.replace("image/", "~~~???>>>")).encode()).decode(),
+        base64.b64encode(JSON.encode() + b" " * ((1 - len(JSON.encode())) % 3)).decode()[:-3] + "h==",
+    ],
+    ids=["line break", "line break inside", "space", "padding", "letters of URLs", "bits behind the last byte"],
+)
+def test_a_policy_in_another_base64_is_invalid(policy: str) -> None:
+    with pytest.raises(InvalidRequest):
+        checked(changed({"policy": policy}))
+
+
 @pytest.mark.parametrize(
     ("argument", "given"),
     [
+        *(("region", {"region": region}) for region in (5, b"x")),
+        *(("service", {"service": service}) for service in (None, 5)),
+        *(("fields", {"fields": fields}) for fields in ("text", Pairs([("a",)]), Pairs(KeyError()))),
         *(("fields", {"fields": fields}) for fields in (None, [], {"a": 1}, {1: "a"})),
         *(("bucket", {"bucket": bucket}) for bucket in (None, 5)),
         *(("size", {"size": size}) for size in (None, -1, 1.5, True, "1")),

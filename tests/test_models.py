@@ -366,3 +366,26 @@ def test_curl_reads_the_files_name_back(file: str) -> None:
     quoted = part[len('file=@"') : -1]
     assert quoted.count("\\") == 2 * file.count("\\") + file.count('"')
     assert quoted.replace("\\\\", "\0").replace('\\"', '"').replace("\0", "\\") == file
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        datetime.max.replace(tzinfo=timezone(-timedelta(hours=12))),
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=14))),
+        datetime.min,  # noqa: DTZ901
+        datetime.max,  # noqa: DTZ901
+    ],
+    ids=str,
+)
+def test_an_end_that_utc_cannot_hold_is_shown_as_it_is(end: datetime) -> None:
+    for value in (
+        PresignedRequest("GET", URL, {}, end),
+        PresignedPost("https://h/", {}, end),
+        PresignedURLs([], method="GET", expires_at=end),
+    ):
+        shown = end.isoformat().replace("+00:00", "Z")
+        assert shown in repr(value)
+        assert value.to_dict()["expires_at"] == shown
+        with pytest.raises(InvalidRequest):
+            type(value).from_dict(value.to_dict())

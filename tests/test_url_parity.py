@@ -28,6 +28,7 @@ from asyncpresign import (
     ResponseError,
     RetryPolicy,
     Transfer,
+    inspect_url,
     verify_url,
 )
 from asyncpresign._s3._operations_table import NAMES
@@ -44,7 +45,8 @@ def holds(url: str, call: Call, headers: Mapping[str, str]) -> bool:
     credentials = Credentials(ACCESS_KEY_ID, SECRET_ACCESS_KEY, call.place.session_token)
     method = call.http_method or lookup(call.operation).method
     try:
-        return bool(verify_url(url, credentials, method=method, headers=headers, at=call.place.moment))
+        service = inspect_url(url).service
+        return bool(verify_url(url, credentials, method=method, headers=headers, at=call.place.moment, service=service))
     except InvalidRequest:
         return False
 
@@ -197,7 +199,7 @@ async def test_servers_are_of_one_mind_with_verify_url(s3: LocalS3) -> None:
             except (ResponseError, NetworkError):  # seaweedfs hangs up on some broken signatures
                 theirs = False
             try:
-                ours = bool(verify_url(sample.request.url, s3.credentials, method="GET"))
+                ours = bool(verify_url(sample.request.url, s3.credentials, method="GET", region=s3.region))
             except InvalidRequest:
                 ours = False
             verdicts.append(ours)

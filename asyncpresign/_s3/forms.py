@@ -10,7 +10,7 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from .._sigv4.post_policy import FILENAME, LENGTH, Condition, Rule, is_met, read_condition
+from .._sigv4.post_policy import FILENAME, LENGTH, Condition, Rule, fold, is_met, read_condition
 from .._sigv4.signing import ALGORITHM
 from ..errors import Problem, describe
 from .operations import bucket_problems, is_plain_key, key_problems, text_problem
@@ -85,7 +85,7 @@ _BEGINNINGS = tuple((field.name[:-1].lower(), field) for field in FIELDS if fiel
 
 def form_field(name: str) -> Field:
     """The row of the field `name`, in any case."""
-    lowered = name.lower()
+    lowered = fold(name)
     return _EXACT.get(lowered) or next(field for beginning, field in _BEGINNINGS if lowered.startswith(beginning))
 
 
@@ -175,7 +175,7 @@ def _conditions_problems(
     """What is wrong with each condition by itself, beside the fields that are `given`, and beside those before it."""
     if not conditions:
         return []
-    known = {name.lower(): value for name, value in given.items() if isinstance(name, str) and isinstance(value, str)}
+    known = {fold(name): value for name, value in given.items() if isinstance(name, str) and isinstance(value, str)}
     problems: list[Problem] = []
     before = [bounds] if (bounds := _length_rule(content_length_range)) else []
     for index, condition in enumerate(conditions):

@@ -12,7 +12,7 @@ import json
 import re
 from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypedDict, TypeGuard, Unpack
+from typing import Any, NamedTuple, Never, TypedDict, TypeGuard, Unpack
 
 from .signing import ALGORITHM, CredentialScope, Hashes, begin, finish, signing_hashes
 
@@ -47,15 +47,20 @@ def read_condition(condition: object) -> Rule | None:
         case Mapping():
             pairs = list(condition.items())
             if len(pairs) == 1 and all(isinstance(part, str) for part in pairs[0]):
-                return Rule("eq", pairs[0][0].lower(), pairs[0][1])
+                return Rule("eq", fold(pairs[0][0]), pairs[0][1])
         case [operator, minimum, maximum] if operator == LENGTH:
             if _is_size(minimum) and _is_size(maximum):
                 return Rule(LENGTH, "", (minimum, maximum))
         case ["eq" | "starts-with" as operator, str(name), str(value)] if name.startswith("$") and len(name) > 1:
-            return Rule(operator, name[1:].lower(), value)
+            return Rule(operator, fold(name[1:]), value)
         case _:
             pass
     return None
+
+
+def fold(name: str) -> str:
+    """A field's name in small letters. Only ASCII has case here: Unicode would turn a Kelvin sign into a `k`."""
+    return name.lower() if name.isascii() else name
 
 
 def _is_size(value: object) -> TypeGuard[int]:
@@ -64,7 +69,7 @@ def _is_size(value: object) -> TypeGuard[int]:
 
 def needs_condition(field: str) -> bool:
     """Whether S3 refuses a form with `field` when no condition speaks of it."""
-    return field.lower() not in _UNCOVERED and not field.lower().startswith("x-ignore-")
+    return fold(field) not in _UNCOVERED and not fold(field).startswith("x-ignore-")
 
 
 def key_condition(key: str) -> Condition:
@@ -89,7 +94,7 @@ def policy_conditions(
     said = {rule for rule in map(read_condition, stated) if rule}
     covered = {rule.field for rule in said}
     stated += [
-        field_condition(name, value) for name, value in fields.items() if needs_condition(name) and name.lower() not in covered
+        field_condition(name, value) for name, value in fields.items() if needs_condition(name) and fold(name) not in covered
     ]
     implied: tuple[Condition, ...] = (
         {"bucket": bucket},
@@ -186,20 +191,45 @@ _READ_AS = {"$": "$", "v": "\\u000b"}
 
 
 def read_policy(encoded: str) -> Policy:
-    """The policy in a form's `policy` field. Raises `ValueError` for what is not the base64 of one."""
+    """The policy in a form's `policy` field. Raises `ValueError` for what is not the base64 of one.
+
+    Whatever two JSON parsers could read in two ways is invalid: a member that is there twice, `NaN`, text that is no Unicode.
+    """
     try:
-        text = base64.b64decode(encoded, validate=True).decode()
-        document = json.loads(_ESCAPES.sub(lambda found: _READ_AS.get(found[1], found[0]), text))
+        document = json.loads(
+            _ESCAPES.sub(lambda found: _READ_AS.get(found[1], found[0]), _decode(encoded)),
+            object_pairs_hook=_object,
+            parse_constant=_no_constant,
+        )
+        json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"not base64 of a JSON text ({type(error).__name__})") from None
+        raise ValueError(f"base64 of a JSON object without repeated members ({type(error).__name__})") from None
     match document:
-        case {"expiration": str(expiration), "conditions": list(conditions)}:
+        case {"expiration": str(expiration), "conditions": list(conditions), **others} if not others:
             rules = [read_condition(condition) for condition in conditions]
         case _:
-            raise ValueError("not an object with expiration and conditions")
+            raise ValueError("an object with expiration and conditions only")
     if None in rules:
-        raise ValueError(f"conditions[{rules.index(None)}] is none that S3 knows")
+        raise ValueError(f"conditions that S3 knows, which conditions[{rules.index(None)}] is not")
     return Policy(expiration, tuple(rule for rule in rules if rule))
+
+
+def _decode(encoded: str) -> str:
+    data = base64.b64decode(encoded, validate=True)
+    if base64.b64encode(data).decode() != encoded:
+        raise ValueError("bits after the last byte")
+    return data.decode()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("a member is there twice")
+    return members
+
+
+def _no_constant(name: str) -> Never:
+    raise ValueError(f"{name} is no JSON")
 
 
 def basename(filename: str) -> str:

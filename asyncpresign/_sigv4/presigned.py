@@ -1,39 +1,44 @@
 """A presigned URL taken apart again, as the server that checks it does: every part decoded, and spelt canonically.
 
 What decodes alike is one request: the case of hex digits, empty pieces of the query, `+` for a space there, the case of
-scheme and host, a default port. Texts in, values out; whether the values hold is decided elsewhere.
+scheme and host, a default port. A fragment never reaches a server, so a URL with one is invalid. Strings in, values out;
+whether the values hold is decided elsewhere.
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import unquote_to_bytes
 
-from .canonical import canonical_query, canonical_request, encode_query, uri_encode
+from .canonical import canonical_query, canonical_request, encode_query, trim, uri_encode
 from .signing import CredentialScope, signature, signing_key, string_to_sign
 
-_URL = re.compile(
-    r"(?i)(https?):// ((?:[a-z0-9._-]+ | \[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?) (/[^?#]*)? (?:\?([^#]*))? (?:\#.*)?", re.VERBOSE
-)
+_HOST = re.compile(r"(?i)(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?")
+_URL = re.compile(rf"(?i)(https?)://({_HOST.pattern.removeprefix('(?i)')})(/[^?#]*)?(?:\?([^#]*))?")
 _WIRE = re.compile(r"[!-~]+")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
-_EXPIRES = re.compile(r"[0-9]{1,10}")
+# Canonical only: servers write the number again before they hash it. Some signers write a negative one.
+_EXPIRES = re.compile(r"0|-?[1-9][0-9]{0,9}")
 _CREDENTIAL = re.compile(r"([^/]+)/([0-9]{8})/([!-.0-~]+)/([!-.0-~]+)/aws4_request")
 
 REQUIRED = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature")
 # Directory buckets have a token of their own.
 TOKENS = ("X-Amz-Security-Token", "X-Amz-S3session-Token")
+_CASELESS = {name.lower(): name for name in (*REQUIRED, *TOKENS)}
 
 
 @dataclass(frozen=True, slots=True)
 class SignedURL:
-    """What a presigned URL says. `path` and `query` are plain text, the query without the signature."""
+    """What a presigned URL says. `path` and `query` are decoded, the query without the signature.
+
+    `ambiguous` says which spellings servers do not decode alike.
+    """
 
     scheme: str
     host: str
@@ -48,10 +53,11 @@ class SignedURL:
     signed_headers: tuple[str, ...]
     session_token: str | None = field(repr=False)
     signature: str = field(repr=False)
+    ambiguous: tuple[str, ...]
 
     def canonical_request(self, method: str, headers: Mapping[str, str]) -> str:
         """What the server hashes; `headers` (names in small letters) are those of the request."""
-        block = "".join(f"{name}:{' '.join(headers.get(name, '').split())}\n" for name in self.signed_headers)
+        block = "".join(f"{name}:{trim(headers.get(name, ''))}\n" for name in self.signed_headers)
         query = canonical_query(encode_query(self.query))
         return canonical_request(method, uri_encode(self.path, keep_slash=True), query, block, ";".join(self.signed_headers))
 
@@ -87,7 +93,20 @@ def read_url(url: str) -> SignedURL:
         signed_headers=tuple(said["X-Amz-SignedHeaders"].split(";")),
         session_token=next((said[name] for name in TOKENS if name in said), None),
         signature=said["X-Amz-Signature"],
+        ambiguous=tuple(_ambiguous(path, pieces)),
     )
+
+
+def _ambiguous(path: str, query: str) -> Iterator[str]:
+    if "%2F" in path[1:].partition("/")[0].upper():
+        yield "a slash is encoded, so that servers do not agree where the bucket ends"
+    if ";" in query:
+        yield "a semicolon is not encoded, which some servers take for the end of a query parameter"
+
+
+def is_host(text: str) -> bool:
+    """Whether `text`, in any case, is a host and perhaps a port."""
+    return _HOST.fullmatch(text) is not None
 
 
 def normal_host(scheme: str, host: str) -> str:
@@ -114,12 +133,14 @@ def read_timestamp(text: str) -> datetime:
 
 
 def _authentication(query: list[tuple[str, str]]) -> dict[str, str]:
-    """The parameters that prove something, each of them once."""
+    """The parameters that prove something, each of them once, whatever the case of its name."""
     found: dict[str, str] = {}
+    seen: set[str] = set()
     for name, value in query:
-        if name in REQUIRED or name in TOKENS:
-            if name in found:
-                raise ValueError(f"one {name}")
+        if known := _CASELESS.get(name.lower()):
+            if known in seen:
+                raise ValueError(f"one {known}")
+            seen.add(known)
             found[name] = value
     if missing := [name for name in REQUIRED if not found.get(name)]:
         raise ValueError(f"a URL presigned with SigV4, which has {', '.join(missing)}")

@@ -27,11 +27,9 @@ class CredentialScope(NamedTuple):
 
 def utc(value: object) -> datetime | None:
     """`value` in UTC when it is a moment: a datetime with a time zone that the calendar of UTC can hold."""
-    if not isinstance(value, datetime) or value.utcoffset() is None:
-        return None
     try:
-        return value.astimezone(UTC)
-    except OverflowError:
+        return value.astimezone(UTC) if isinstance(value, datetime) and value.utcoffset() is not None else None
+    except Exception:  # noqa: BLE001 (the calendar ends, or the time zone is the caller's class and raises)
         return None
 
 

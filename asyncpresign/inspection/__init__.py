@@ -4,9 +4,10 @@ For gateways, brokers and tests. Nothing is sent; the standard library is enough
 """
 
 from .._sigv4.comparison import Difference
+from .checks import Check
 from .explanation import Explanation, explain_url
 from .reading import CredentialsFinder, InspectedURL, inspect_url
-from .verification import Check, Verification, verify_post, verify_url
+from .verification import Verification, verify_post, verify_url
 
 __all__ = [
     "Check",

@@ -6,17 +6,30 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
 
 from .._s3.matching import locate, matching_operations
+from .._sigv4.post_policy import fold
 from .._sigv4.presigned import SignedURL, read_url
 from .._sigv4.signing import CredentialScope
 from ..errors import InvalidRequest, Problem, describe
 from ..models import Credentials
 
 CredentialsFinder = Callable[[str], Credentials | None]
+
+# How collections that hold a name more than once return all of its values: multidict, WebOb, Bottle; Werkzeug, Django,
+# Starlette, urllib3; httpx, Tornado; http.client, email, wsgiref. The `items()` of some of them has only the first or the last.
+_ALL_OF = ("getall", "getlist", "get_list", "get_all")
+
+
+class Pairs(Protocol):
+    """Names and values, as a mapping or any framework's headers or form has them; a name may be there more than once."""
+
+    def items(self) -> Iterable[tuple[str, str]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +124,32 @@ def find(credentials: object, access_key_id: str) -> Credentials | None:
     return found if found and found.access_key_id == access_key_id else None
 
 
+def has_ended(found: Credentials | None, moment: datetime) -> bool:
+    """Whether these are temporary credentials that ended before `moment`."""
+    return found is not None and found.expires_at is not None and found.expires_at < moment
+
+
 def same(one: str, other: str) -> bool:
     """In constant time for texts of one length."""
-    return hmac.compare_digest(one.encode(errors="replace"), other.encode(errors="replace"))
+    return hmac.compare_digest(one.encode(errors="surrogatepass"), other.encode(errors="surrogatepass"))
+
+
+def read_pairs(argument: str, given: object) -> tuple[dict[str, str], frozenset[str]]:
+    """The values by name, and the names that are there more than once; names in small letters.
+
+    Raises `InvalidRequest` for what has no items that are pairs of strings.
+    """
+    try:
+        items = [(name, value) for name, value in given.items()]  # type: ignore[attr-defined]
+        ask: Callable[[str], Any] | None = next(
+            (method for name in _ALL_OF if callable(method := getattr(given, name, None))), None
+        )
+        if all(isinstance(part, str) for pair in items for part in pair):
+            # Some servers lower other letters than those of ASCII too.
+            counted = Counter(name.lower() for name, _ in items)
+            repeated = [name for name, count in counted.items() if count > 1]
+            repeated += [name.lower() for name, _ in items if ask is not None and len(ask(name)) > 1]
+            return {fold(name): value for name, value in items}, frozenset(repeated)
+    except Exception:  # noqa: BLE001 (whatever somebody's class raises, it is no mapping)
+        pass
+    raise InvalidRequest(Problem(argument, "a mapping of names to strings", describe(given)))

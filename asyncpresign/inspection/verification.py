@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.ht
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,32 +16,23 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from .._s3.forms import form_field
+from .._sigv4.canonical import UNSIGNED_PAYLOAD
 from .._sigv4.post_policy import FILENAME, LENGTH, Policy, Rule, basename, is_met, needs_condition, read_policy
-from .._sigv4.presign import MAX_EXPIRES, MIN_EXPIRES
-from .._sigv4.presigned import normal_host, read_credential, read_timestamp
+from .._sigv4.presigned import TOKENS, read_credential, read_timestamp
 from .._sigv4.signing import ALGORITHM, CredentialScope, signature, signing_key, utc
 from ..errors import InvalidRequest, Problem, VerificationError, describe
 from ..models import Credentials
-from .reading import CredentialsFinder, end_of, find, read, same
+from .checks import Check, authentication_check, check, day_check, has_control, header_checks, payload_check, url_checks
+from .reading import CredentialsFinder, Pairs, end_of, find, has_ended, read, read_pairs, same
 
 _Part = TypeVar("_Part")
 
 TOLERANCE = timedelta(minutes=15)
 """How far ahead of S3's clock a request may be dated."""
-# S3 itself and its kinds of endpoints.
-_SERVICES = ("s3", "s3express", "s3-object-lambda", "s3-outposts")
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at: its name, whether it holds, and what is wrong where it does not."""
-
-    name: str
-    ok: bool
-    detail: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.name}: {'holds' if self.ok else self.detail}"
+_AUTHENTICATE = frozenset({"authorization", *(name.lower() for name in TOKENS)})
+METHODS = ("GET", "PUT", "HEAD", "DELETE", "POST")
+# What S3 documents and SDKs write. Servers read other forms of ISO 8601 differently, or not at all.
+_EXPIRATION = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{3}))?Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,45 +62,64 @@ def verify_url(
     credentials: Credentials | CredentialsFinder,
     *,
     method: str,
-    headers: Mapping[str, str] | None = None,
+    headers: Pairs | None = None,
     at: datetime | None = None,
     tolerance: timedelta = TOLERANCE,
+    region: str | None = None,
+    service: str = "s3",
 ) -> Verification:
-    """Whether S3 would accept a request with this `url`, `method` and `headers` (all that were sent) at `at` (now).
+    """Whether S3 would authenticate a request with this `url`, `method` and `headers` at `at` (now).
 
-    `credentials` are the signer's, or a function from access key id to them, or to None for one that is not known. The
-    request may be dated up to `tolerance` ahead. A `Host` among the headers is the one that counts. Raises `InvalidRequest`
-    for what is no presigned URL.
+    Where servers differ, the strictest counts. Whether the signer has the permission, and what the request asks for, is not
+    looked at, except that an object's path has no encoded slash.
+
+    Args:
+        url: As it was requested, with its host; a `Host` among the headers is the one that counts, letter by letter.
+        credentials: The signer's, or a function from access key id to them, or to None for one that is not known.
+        method: The HTTP method, in capitals.
+        headers: All headers that were sent, decoded as UTF-8 (`surrogateescape`). Any framework's collection will do: anything
+            with `items()`, in which a name may be there more than once.
+        at: An aware datetime.
+        tolerance: How far ahead of `at` the request may be dated.
+        region: The region that the URL has to be signed for; None for any.
+        service: The service that the URL has to be signed for: also "s3express", "s3-object-lambda" and "s3-outposts".
+
+    Raises:
+        InvalidRequest: `url` is not a presigned URL, or an argument has the wrong type.
     """
-    moment = _moment(at, tolerance, [] if isinstance(method, str) else [Problem("method", "a str", describe(method))])
-    # Servers hand on bytes that are no UTF-8 as surrogates, which nobody signed.
-    sent = {name.lower(): _encodable(value) for name, value in _texts("headers", headers or {}).items()}
+    problems: list[Problem] = [] if isinstance(method, str) else [Problem("method", "a str", describe(method))]
+    moment = _moment(at, tolerance, problems + _scope_problems(region, service))
+    sent, repeated = read_pairs("headers", {} if headers is None else headers)
     signed = read(url)
-    sent["host"] = normal_host(signed.scheme, sent.get("host", signed.host))
+    sent.setdefault("host", signed.host)
     found = find(credentials, signed.access_key_id)
-    ahead = signed.signed_at - moment
     signs = frozenset(signed.signed_headers)
     missing = [name for name in signed.signed_headers if name not in sent]
     unsigned = [name for name in sent if name.startswith("x-amz-") and name not in signs]
+    beside = sorted(_AUTHENTICATE.intersection(sent))
+    hashed = {name: _encodable(value) for name, value in sent.items()}
     checks = (
-        *_common_checks(signed.algorithm, found, signed.scope, signed.timestamp, ahead, tolerance, moment),
-        _check("life", MIN_EXPIRES <= signed.expires_in <= MAX_EXPIRES, f"{MIN_EXPIRES} to {MAX_EXPIRES} seconds are allowed"),
-        _check("expiry", moment <= end_of(signed), f"it ended at {end_of(signed).isoformat()}"),
-        _check("host", "host" in signed.signed_headers, "host is not among the signed headers"),
-        _check("signed headers", not missing, f"not sent: {', '.join(missing)}"),
-        _check("unsigned headers", not unsigned, f"x-amz- headers that are not signed: {', '.join(unsigned)}"),
+        *url_checks(signed),
+        *_common_checks(found, signed.scope, region, service, signed.signed_at - moment, tolerance, moment),
+        check("method", method in METHODS, f"S3 has no other methods than {', '.join(METHODS)}"),
+        check("expiry", moment <= end_of(signed), f"it ended at {end_of(signed).isoformat()}"),
+        check("signed headers", not missing, f"not sent: {', '.join(missing)}"),
+        check("unsigned headers", not unsigned, f"x-amz- headers that are not signed: {', '.join(unsigned)}"),
+        *header_checks(signed, sent, repeated),
+        payload_check("payload header", sent.get("x-amz-content-sha256", UNSIGNED_PAYLOAD)),
+        check("authorization", not beside, f"sent beside a URL that authenticates: {', '.join(beside)}"),
         _token_check(found, signed.session_token),
         _signature_check(
             found,
             signed.signature,
-            lambda secret: signed.expected_signature(signed.canonical_request(_encodable(method), sent), secret),
+            lambda secret: signed.expected_signature(signed.canonical_request(_encodable(method), hashed), secret),
         ),
     )
     return _verification(checks, end_of(signed), found)
 
 
 def verify_post(
-    fields: Mapping[str, str],
+    fields: Pairs,
     credentials: Credentials | CredentialsFinder,
     *,
     bucket: str,
@@ -116,56 +127,72 @@ def verify_post(
     filename: str | None = None,
     at: datetime | None = None,
     tolerance: timedelta = TOLERANCE,
+    region: str | None = None,
+    service: str = "s3",
 ) -> Verification:
-    """Whether S3 would accept a form with these `fields` and a file of `size` bytes, called `filename`, for `bucket`.
+    """Whether S3 would authenticate a form with these `fields` and a file for `bucket`, and its policy allows it.
 
-    `fields` are those that were sent before the file. `credentials`, `at` and `tolerance` are as in `verify_url`. Raises
-    `InvalidRequest` for what is no signed form: a part of the proof is missing, or the policy cannot be read.
+    Args:
+        fields: The fields that were sent before the file, without it. As with `headers` of `verify_url`, any framework's
+            collection will do, and a name that is there more than once does not hold.
+        credentials: See `verify_url`.
+        bucket: The bucket that the form was posted to.
+        size: The file's, in bytes.
+        filename: The file's, which takes the place of `${filename}`; None is an empty one.
+        at: See `verify_url`.
+        tolerance: See `verify_url`.
+        region: See `verify_url`.
+        service: See `verify_url`.
+
+    Raises:
+        InvalidRequest: This is no signed form (a part of the proof is missing, or the policy cannot be read in one way only),
+            or an argument has the wrong type.
     """
     problems = [Problem("bucket", "a str", describe(bucket))] if not isinstance(bucket, str) else []
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         problems.append(Problem("size", "the file's size in bytes", describe(size)))
     if not isinstance(filename, str | None):
         problems.append(Problem("filename", "a str or None", describe(filename)))
-    moment = _moment(at, tolerance, problems)
-    given = {name.lower(): value for name, value in _texts("fields", fields).items()}
+    moment = _moment(at, tolerance, problems + _scope_problems(region, service))
+    given, repeated = read_pairs("fields", fields)
     access_key_id, scope, signed_at, policy, end = _read_form(given)
     found = find(credentials, access_key_id)
-    twice = len(given) < len(fields)
-    values = {name: _expand(name, value, filename) for name, value in given.items()} | {"bucket": bucket}
-    stated = {rule.field for rule in policy.rules}
+    values = {"bucket": bucket} | {name: _expand(name, value, filename) for name, value in given.items()}
+    stated = {rule.field for rule in policy.rules if rule.operator != LENGTH}
     extra = sorted(name for name in values if needs_condition(name) and name not in stated)
     checks = (
-        *_common_checks(given["x-amz-algorithm"], found, scope, given["x-amz-date"], signed_at - moment, tolerance, moment),
-        _check("expiry", moment < end, f"it ended at {end.isoformat()}"),
+        check("algorithm", given["x-amz-algorithm"] == ALGORITHM, f"the algorithm is not {ALGORITHM}"),
+        day_check(scope.date, given["x-amz-date"]),
+        authentication_check("fields", given),
+        *_common_checks(found, scope, region, service, signed_at - moment, tolerance, moment),
+        check("expiry", moment < end, f"it ended at {end.isoformat()}"),
         _token_check(found, given.get("x-amz-security-token")),
         _signature_check(
             found, given["x-amz-signature"], lambda secret: signature(signing_key(secret, scope), given["policy"])
         ),
-        _check("key", 0 < len(values.get("key", "").encode(errors="replace")) <= 1024, "a key of 1 to 1024 bytes is needed"),
-        _check("names", not twice, "names that differ in case only are one field, which may be there once"),
-        _check("extra fields", not extra, f"no condition speaks of {', '.join(extra)}"),
+        check("key", _is_key(values.get("key", "")), "a key of 1 to 1024 bytes of UTF-8 without control characters is needed"),
+        check("bucket", values["bucket"] == bucket, "the field names another bucket than the form was posted to"),
+        check("names", not repeated, "a field may be there once, whatever the case of its name"),
+        check("extra fields", not extra, f"no condition speaks of {', '.join(extra)}"),
         *(_condition_check(rule, values, size) for rule in policy.rules),
     )
     return _verification(checks, end, found)
 
 
 def _common_checks(
-    algorithm: str,
     found: Credentials | None,
     scope: CredentialScope,
-    timestamp: str,
+    region: str | None,
+    service: str,
     ahead: timedelta,
     tolerance: timedelta,
     moment: datetime,
 ) -> Iterator[Check]:
-    yield _check("algorithm", algorithm == ALGORITHM, f"only {ALGORITHM} is verified")
-    yield _check("access key", found is not None, "its id is not known here")
-    ended = found is not None and found.expires_at is not None and found.expires_at < moment
-    yield _check("credentials", not ended, "they have ended")
-    yield _check("service", scope.service in _SERVICES, "the scope is another service's")
-    yield _check("day", scope.date == timestamp[:8], f"the scope is of {scope.date}, the date of {timestamp[:8]}")
-    yield _check("date", ahead <= tolerance, "it is dated ahead of the clock")
+    yield check("access key", found is not None, "its id is not known here")
+    yield check("credentials", not has_ended(found, moment), "they have ended")
+    yield check("service", scope.service == service, f"the scope is of {scope.service}, not of {service}")
+    yield check("region", region in (None, scope.region), f"the scope is of {scope.region}, not of {region}")
+    yield check("date", ahead <= tolerance, "it is dated ahead of the clock")
 
 
 def _verification(checks: tuple[Check, ...], end: datetime, found: Credentials | None) -> Verification:
@@ -174,32 +201,28 @@ def _verification(checks: tuple[Check, ...], end: datetime, found: Credentials |
     return Verification(all(check.ok for check in checks), checks, end if limit is None else min(end, limit))
 
 
-def _check(name: str, ok: bool, detail: str) -> Check:
-    return Check(name, ok, "" if ok else detail)
-
-
 def _token_check(found: Credentials | None, token: str | None) -> Check:
     expected = found.session_token if found else token
     holds = token is expected if token is None or expected is None else same(token, expected)
-    return _check("session token", holds, "it is not the credentials' own")
+    return check("session token", holds, "it is not the credentials' own")
 
 
 def _signature_check(found: Credentials | None, given: str, expected: Callable[[str], str]) -> Check:
     if found is None:
         return Check("signature", False, "nobody's key is there to compute it")
-    return _check("signature", same(given, expected(found.secret_access_key)), "another one is computed here")
+    return check("signature", same(given, expected(found.secret_access_key)), "another one is computed here")
 
 
 def _condition_check(rule: Rule, values: Mapping[str, str], size: int) -> Check:
     if isinstance(rule.value, tuple):
         minimum, maximum = rule.value
-        return _check(LENGTH, is_met(rule, values, size), f"{size} bytes are not in {minimum}..{maximum}")
+        return check(LENGTH, is_met(rule, values, size), f"{size} bytes are not in {minimum}..{maximum}")
     name, field = f"{rule.operator} ${rule.field}", form_field(rule.field)
     if rule.operator == "starts-with" and not field.starts_with:
         return Check(name, False, "S3 allows an exact condition only on this field")
     wanted = "what the policy says" if field.secret else repr(rule.value)
     got = "it is missing" if rule.field not in values else f"expected {wanted}"
-    return _check(name, is_met(rule, values, size), got)
+    return check(name, is_met(rule, values, size), got)
 
 
 def _expand(name: str, value: str, filename: str | None) -> str:
@@ -220,14 +243,17 @@ def _moment(at: object, tolerance: object, problems: list[Problem]) -> datetime:
     return moment
 
 
-def _texts(argument: str, given: object) -> Mapping[str, str]:
-    if isinstance(given, Mapping) and all(isinstance(part, str) for pair in given.items() for part in pair):
-        return given
-    raise InvalidRequest(Problem(argument, "a mapping of names to texts", describe(given)))
+def _scope_problems(region: object, service: object) -> list[Problem]:
+    problems = [] if isinstance(region, str | None) else [Problem("region", "a str or None", describe(region))]
+    return problems + ([] if isinstance(service, str) else [Problem("service", "a str", describe(service))])
 
 
 def _encodable(text: str) -> str:
     return text.encode(errors="replace").decode()
+
+
+def _is_key(text: str) -> bool:
+    return 0 < len(text.encode(errors="replace")) <= 1024 and text == _encodable(text) and not has_control(text)
 
 
 _PROOF = ("policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature")
@@ -250,7 +276,9 @@ def _part(fields: Mapping[str, str], name: str, read_text: Callable[[str], _Part
 
 def _read_policy(text: str) -> tuple[Policy, datetime]:
     policy = read_policy(text)
+    found = _EXPIRATION.fullmatch(policy.expiration)
     with suppress(ValueError):
-        if (end := utc(datetime.fromisoformat(policy.expiration))) is not None:
-            return policy, end
-    raise ValueError("an expiration in ISO 8601 with a time zone")
+        if found:
+            end = datetime.strptime(found[1] + "Z", "%Y-%m-%dT%H:%M:%S%z")
+            return policy, end.replace(microsecond=int(found[2] or 0) * 1000)
+    raise ValueError("an expiration like 2026-01-01T00:00:00Z or 2026-01-01T00:00:00.000Z")

@@ -19,7 +19,7 @@ from asyncpresign._s3.hoisting import HONOURED
 from asyncpresign._s3.multipart import COMPLETE, CREATE, PART, share
 from asyncpresign._s3.operations import Trait, lookup
 from asyncpresign._sigv4.comparison import CAUSES
-from asyncpresign.inspection.explanation import CODES, WORDINGS
+from asyncpresign.inspection.refusals import REFUSALS
 from asyncpresign.transfer import decide
 from asyncpresign.transfer.plan import MAX_OBJECT, GiB, MiB, part_size_for
 from tests.botocore_differences import DIFFERENCES
@@ -143,9 +143,11 @@ def form_differences() -> str:
 
 
 def causes() -> str:
-    rows = [(f"the {part}", cause) for part, cause in CAUSES.items()] + [(f"`{code}`", cause) for code, cause in CODES.items()]
-    rows += [(f'"{words}" in its message', cause) for words, cause in WORDINGS.items()]
-    return table(("what differs, or S3's code", "usual cause"), rows)
+    rows = [(f"the {part}", cause) for part, cause in CAUSES.items()]
+    for codes, words, cause in REFUSALS:
+        said = [", ".join(f"`{code}`" for code in codes), f'"{words}" in the message' if words else ""]
+        rows.append((" with ".join(filter(None, said)), cause))
+    return table(("what differs, or what the server says (the first row that fits)", "usual cause"), rows)
 
 
 def part_sizes() -> str:

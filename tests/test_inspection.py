@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 import wsgiref.headers
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -36,6 +38,8 @@ from asyncpresign import (
 from asyncpresign._sigv4.post_policy import sign_form
 from asyncpresign._sigv4.presigned import read_url
 from asyncpresign._sigv4.signing import CredentialScope, amz_date
+from asyncpresign.inspection.explanation import explain_at
+from asyncpresign.inspection.refusals import REFUSALS
 
 from .test_redaction import assert_clean
 
@@ -857,26 +861,275 @@ def test_what_is_not_known_is_said() -> None:
     assert explain_url(GET.url).canonical_request.startswith("<method>\n")
 
 
-CODES: list[tuple[str, str]] = [
-    ("AuthorizationQueryParametersError", "another region than the bucket's (us-west-2)"),
-    ("PermanentRedirect", "another region"),
-    ("RequestTimeTooSkewed", "the clock"),
-    ("InvalidAccessKeyId", "does not know this access key id"),
-    ("ExpiredToken", "the temporary credentials ended"),
+def refused(code: str, message: str, **elements: str) -> tuple[str, ...]:
+    """The causes that are named for GET's URL, used in time."""
+    return explain_at(GET.url, NOW, error_xml=error(code, **elements).replace("<Message>no<", f"<Message>{message}<")).causes
+
+
+QUERY_ERROR, HEADER_ERROR = "AuthorizationQueryParametersError", "AuthorizationHeaderMalformed"
+WEEK = "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than 604800 seconds"
+MESSAGES: list[tuple[str, str, dict[str, str], str]] = [
+    # AWS, MinIO and seaweedfs; MinIO names its region in every error.
+    (QUERY_ERROR, WEEK, {}, "longer than a week"),
+    (QUERY_ERROR, WEEK, {"Region": "us-west-2"}, "longer than a week"),
+    (QUERY_ERROR, "X-Amz-Expires must be non-negative", {}, "is negative"),
+    (QUERY_ERROR, "X-Amz-Expires should be a number", {}, "not a whole number"),
+    (
+        QUERY_ERROR,
+        "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"",
+        {},
+        "X-Amz-Date is not of the form",
+    ),
+    (QUERY_ERROR, 'X-Amz-Algorithm only supports "AWS4-HMAC-SHA256"', {}, "an algorithm that this server does not take"),
+    (QUERY_ERROR, "Error parsing the X-Amz-Credential parameter; the region 'a' is wrong; expecting 'b'", {}, "another region"),
+    (
+        QUERY_ERROR,
+        "Error parsing the X-Amz-Credential parameter; the region is wrong; expecting 'b'",
+        {"Region": "us-west-2"},
+        "another region than the bucket's (us-west-2)",
+    ),
+    (HEADER_ERROR, "The authorization header is malformed; the region is wrong; expecting 'us-east-1'.", {}, "another region"),
+    (HEADER_ERROR, "The authorization header is malformed", {}, "not of the form that this server asks for"),
+    (QUERY_ERROR, "no", {"Region": "us-west-2"}, "another region than the bucket's (us-west-2)"),
+    (QUERY_ERROR, "no", {"Region": "eu-central-1"}, "not of the form that this server asks for"),
+    (QUERY_ERROR, "no", {"Region": "<b>"}, "not of the form that this server asks for"),
+    (
+        QUERY_ERROR,
+        'Error parsing the X-Amz-Credential parameter; incorrect service "sts". This endpoint belongs to "s3".',
+        {},
+        "another service",
+    ),
+    (
+        "AuthorizationParametersError",
+        'Error parsing the Credential/X-Amz-Credential parameter; incorrect service. This endpoint belongs to "s3".',
+        {},
+        "another service",
+    ),
+    (
+        QUERY_ERROR,
+        'Error parsing the X-Amz-Credential parameter; incorrect terminal. This endpoint uses "aws4_request".',
+        {},
+        "aws4_request",
+    ),
+    (
+        QUERY_ERROR,
+        "Error parsing the X-Amz-Credential parameter; incorrect date format. ...",
+        {},
+        "the day in X-Amz-Credential",
+    ),
+    (
+        QUERY_ERROR,
+        'Invalid credential date "20260101". This date is not the same as X-Amz-Date: "20260301".',
+        {},
+        "another day",
+    ),
+    (
+        QUERY_ERROR,
+        'Error parsing the X-Amz-Credential parameter; the Credential is mal-formed; expecting "..."',
+        {},
+        "incomplete",
+    ),
+    (
+        QUERY_ERROR,
+        "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, ...",
+        {},
+        "cut at an &",
+    ),
+    ("AccessDenied", "Request has expired", {}, "used after its end"),
+    ("ExpiredPresignRequest", "Request has expired", {}, "used after its end"),
+    ("AccessDenied", "Request is not yet valid", {}, "clock"),
+    ("AccessDenied", "Request is not valid yet", {}, "clock"),
+    ("AccessDenied", "Access Denied", {}, "no permission"),
+    (
+        "AccessDenied",
+        "There were headers present in the request which were not signed",
+        {},
+        "headers were sent that are not signed",
+    ),
+    (
+        "InvalidArgument",
+        "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, ...",
+        {},
+        "an Authorization header beside",
+    ),
+    (
+        "InvalidArgument",
+        "Requests specifying Server Side Encryption with AWS KMS managed keys require AWS Signature Version 4.",
+        {},
+        "version 2",
+    ),
+    ("InvalidArgument", "Header value cannot be represented using ISO-8859-1.", {}, "filename*="),
+    ("NotImplemented", "A header you provided implies functionality that is not implemented", {}, "in chunks"),
+    ("MissingContentLength", "You must provide the Content-Length HTTP header.", {}, "in chunks"),
+    ("IllegalLocationConstraintException", "The me-south-1 location constraint is incompatible", {}, "in another region"),
+    (
+        "PermanentRedirect",
+        "The bucket you are attempting to access",
+        {"Region": "us-west-2"},
+        "in another region: sign for that region and its host (us-west-2)",
+    ),
+    ("RequestTimeTooSkewed", "The difference between the request time", {}, "the clock"),
+    ("InvalidAccessKeyId", "The AWS Access Key Id you provided", {}, "does not know this access key id"),
+    ("InvalidTokenId", "The security token included in the request is invalid", {}, "session token"),
+    ("ExpiredToken", "The provided token has expired.", {}, "used after its end"),
+    ("ExpiredToken", "no", {}, "the temporary credentials ended"),
+    ("MethodNotAllowed", "The specified method is not allowed", {}, "another HTTP method"),
+    ("BadDigest", "The CRC32 you specified did not match the calculated checksum.", {}, "the body is not the one"),
+    ("XAmzContentChecksumMismatch", "no", {}, "the body is not the one"),
+    ("SignatureDoesNotMatch", "no", {}, "another request was sent"),
 ]
 
 
-@pytest.mark.parametrize(("code", "cause"), CODES)
-def test_other_codes_have_their_causes(code: str, cause: str) -> None:
-    assert cause in explain_url(GET.url, error_xml=error(code, Region="us-west-2")).causes[0]
+@pytest.mark.parametrize(("code", "message", "elements", "cause"), MESSAGES)
+def test_a_cause_is_named_by_code_and_message(code: str, message: str, elements: dict[str, str], cause: str) -> None:
+    causes = refused(code, message, **elements)
+    assert cause in causes[0]
+    assert len(causes) == 1
+    assert explain_at(GET.url, NOW, error_xml=error("Unheard", **elements)).causes == ()
+
+
+def test_every_row_of_refusals_is_reached() -> None:
+    """A row that stands behind a wider one would never be named."""
+    for row in REFUSALS:
+        codes = row.codes or ("AnyCode",)
+        assert [refused(code, row.words.upper() or "no")[0].startswith(row.cause) for code in codes] == [True] * len(codes)
 
 
 @pytest.mark.parametrize(
-    ("message", "cause"), [("Request has expired", "after its end"), ("Request is not yet valid", "clock")]
+    ("listed", "named"),
+    [
+        ("x-amz-meta-a", "x-amz-meta-a"),
+        ("x-amz-acl, content-type", "x-amz-acl, content-type"),
+        ("host;range", "host, range"),
+        ("<b>x</b> a=b x-amz-acl", "x-amz-acl"),
+        (signature_of(GET.url)[:40] + " x-amz-acl", "x-amz-acl"),
+        ("a" * 61 + " x-amz-acl", "x-amz-acl"),
+    ],
 )
-def test_what_a_message_says_has_its_cause(message: str, cause: str) -> None:
-    document = f"<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>"
-    assert cause in explain_url(GET.url, error_xml=document).causes[0]
+def test_headers_that_were_not_signed_are_named(listed: str, named: str) -> None:
+    message = "There were headers present in the request which were not signed"
+    assert refused("AccessDenied", message, HeadersNotSigned=listed)[1:] == (f"not signed, but sent: {named}",)
+
+
+def test_a_list_of_no_header_names_names_none() -> None:
+    message = "There were headers present in the request which were not signed"
+    assert len(refused("AccessDenied", message, HeadersNotSigned="<b> " * 5000)) == 1
+
+
+NOTHING = {
+    "Content-MD5": base64.b64encode(hashlib.md5(b"").digest()).decode(),
+    "x-amz-checksum-crc32": base64.b64encode(zlib.crc32(b"").to_bytes(4, "big")).decode(),
+    "X-Amz-Checksum-Crc32c": "AAAAAA==",
+    "x-amz-checksum-crc64nvme": base64.b64encode(bytes(8)).decode(),
+    "x-amz-checksum-sha1": base64.b64encode(hashlib.sha1(b"").digest()).decode(),
+    "x-amz-checksum-sha256": base64.b64encode(hashlib.sha256(b"").digest()).decode(),
+    "x-amz-checksum-sha512": base64.b64encode(hashlib.sha512(b"").digest()).decode(),
+    "X-Amz-Content-Sha256": hashlib.sha256(b"").hexdigest(),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_the_checksum_of_an_empty_body_is_named_with_and_without_an_error_document(name: str) -> None:
+    request = presigner(PLAIN).presign("put_object", OBJECT, extra_query={name: NOTHING[name]})
+    for document in (error("BadDigest"), None):
+        causes = explain_at(request.url, NOW, error_xml=document).causes
+        assert f"the checksum of an empty body is signed, which no other body fits: {name.lower()}" in causes
+    other = presigner(PLAIN).presign("put_object", OBJECT, extra_query={name: "AAAAAQ=="})
+    assert not any("empty body" in cause for cause in explain_at(other.url, NOW).causes)
+
+
+def test_the_checksum_of_an_empty_body_is_found_among_the_headers_that_the_server_saw() -> None:
+    request = presigner(PLAIN).presign("put_object", {**OBJECT, "ContentMD5": NOTHING["Content-MD5"]})
+    assert "empty body" not in "".join(explain_at(request.url, NOW).causes)
+    assert "no other body fits: content-md5" in "".join(explain_at(request.url, NOW, error_xml=seen(request)).causes)
+
+
+def altered(*changes: tuple[str, str]) -> str:
+    url = GET.url
+    for before, after in changes:
+        assert before in url
+        url = url.replace(before, after)
+    return url
+
+
+ALONE: list[tuple[str, str, datetime, str]] = [
+    ("over a week", altered(("Expires=3600", "Expires=604801")), NOW, "X-Amz-Expires is 604801"),
+    ("no life", altered(("Expires=3600", "Expires=0")), NOW, "X-Amz-Expires is 0"),
+    ("negative life", altered(("Expires=3600", "Expires=-5")), NOW, "X-Amz-Expires is -5"),
+    ("ended", GET.url, NOW + timedelta(seconds=3601), "the URL ended at"),
+    ("not yet valid", GET.url, NOW - timedelta(minutes=15, seconds=1), "dated ahead"),
+    ("wrong day", altered(("%2F20260301%2F", "%2F20260302%2F")), NOW, "another day (20260302)"),
+    ("other algorithm", altered(("AWS4-HMAC-SHA256", "AWS4-HMAC-SHA1")), NOW, "the algorithm is not"),
+    ("multi-region access point", altered(("bucket.s3.eu-central-1", "m.accesspoint.s3-global")), NOW, "SigV4A"),
+    ("region set", GET.url + "&X-Amz-Region-Set=*", NOW, "SigV4A"),
+    ("temporary key without a token", altered(("AKIDEXAMPLE", "ASIDEXAMPLE"), ("ASID", "ASIA")), NOW, "has no session token"),
+    ("host not signed", altered(("SignedHeaders=host", "SignedHeaders=range")), NOW, "host is not among"),
+    ("host twice", altered(("SignedHeaders=host", "SignedHeaders=host%3Bhost")), NOW, "not a sorted list"),
+    ("signature of version 2", GET.url + "&Signature=a", NOW, "another way to authenticate"),
+    ("semicolon", GET.url + "&a=b;c", NOW, "a semicolon is not encoded"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("url", "now", "cause"), [row[1:] for row in ALONE], ids=[row[0] for row in ALONE])
+def test_what_a_url_alone_tells_is_named_without_an_error_document(url: str, now: datetime, cause: str) -> None:
+    assert cause in explain_at(url, now).causes[0]
+
+
+def test_a_url_of_sigv4a_is_named_as_such() -> None:
+    url = GET.url.replace("AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256").replace("eu-central-1%2F", "")
+    with pytest.raises(InvalidRequest, match="SigV4A"):
+        explain_url(url)
+
+
+@pytest.mark.parametrize(
+    ("now", "causes"),
+    [
+        (NOW, 0),
+        (NOW - timedelta(minutes=15), 0),
+        (NOW - timedelta(minutes=15, microseconds=1), 1),
+        (NOW + timedelta(seconds=3600), 0),
+        (NOW + timedelta(seconds=3600, microseconds=1), 1),
+    ],
+    ids=str,
+)
+def test_a_url_signed_just_now_has_nothing_against_it_within_15_minutes(now: datetime, causes: int) -> None:
+    assert len(explain_at(GET.url, now).causes) == causes
+
+
+def test_a_url_signed_just_now_has_nothing_against_it_by_the_machines_clock() -> None:
+    for ahead in (timedelta(0), timedelta(minutes=14), -timedelta(minutes=50)):
+        request = Presigner(PLAIN, region="x").presign("list_buckets", signing_time=datetime.now(UTC) + ahead)
+        assert explain_url(request.url, credentials=PLAIN).causes == ()
+
+
+@pytest.mark.parametrize("now", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
+def test_no_clock_overflows_an_explanation(now: datetime) -> None:
+    assert explain_at(GET.url.replace("20260301T", "99991231T"), now).causes
+    assert explain_at(GET.url.replace("20260301T", "00010101T"), now).causes
+
+
+def test_a_token_that_was_added_left_out_or_exchanged_is_named() -> None:
+    added = GET.url.replace("&X-Amz-Signature", "&X-Amz-Security-Token=added&X-Amz-Signature")
+    assert explain_at(added, NOW, credentials=PLAIN).causes == (
+        "the session token is not signed: it was added to the URL afterwards",
+    )
+    left_out = explain_at(GET.url, NOW, credentials=CREDENTIALS).causes
+    assert left_out == ("the access key is a temporary one, and the URL has no session token",)
+    request = presigner().presign("get_object", OBJECT)
+    other = replace(CREDENTIALS, session_token="other")
+    assert explain_at(request.url, NOW, credentials=other).causes == (
+        "the session token is not that of the credentials given here",
+    )
+    ended = replace(CREDENTIALS, expires_at=NOW - DAY)
+    assert explain_at(request.url, NOW, credentials=ended).causes == ("the credentials have ended, and the URL with them",)
+
+
+def test_a_right_url_whose_signature_does_not_hold_was_sent_otherwise() -> None:
+    document = error("SignatureDoesNotMatch")
+    assert explain_at(GET.url, NOW, error_xml=document, credentials=PLAIN).causes == (
+        "another request was sent than was signed: another method, another Host, or headers that are not the signed ones",
+    )
+    assert "or the server has another secret" in explain_at(GET.url, NOW, error_xml=document).causes[0]
 
 
 def test_the_clock_is_looked_at() -> None:
@@ -885,7 +1138,7 @@ def test_the_clock_is_looked_at() -> None:
     ahead = Presigner(PLAIN, region="x").presign("list_buckets", signing_time=datetime.now(UTC) + DAY)
     assert "dated ahead" in explain_url(ahead.url).causes[0]
     other = explain_url(GET.url.replace("%2F20260301%2F", "%2F20260302%2F"))
-    assert other.causes[0] == "the scope is of another day than the date"
+    assert other.causes[0] == "the scope is of another day (20260302) than the date (20260301)"
 
 
 @pytest.mark.parametrize("document", ["", "<html/>", b"\xff", "<Error>", 5, ["<Error/>"], "\ud800"])

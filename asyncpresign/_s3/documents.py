@@ -87,6 +87,7 @@ class MismatchDocument:
     error: ErrorDocument = element("", ErrorDocument)
     canonical_request: str = element("CanonicalRequest", default="")
     string_to_sign: str = element("StringToSign", default="")
+    headers_not_signed: str = element("HeadersNotSigned", as_word, default="")
 
 
 def parse_mismatch(body: bytes) -> MismatchDocument:

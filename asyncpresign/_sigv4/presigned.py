@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from urllib.parse import unquote_to_bytes
 
@@ -61,6 +61,10 @@ class SignedURL:
         query = canonical_query(encode_query(self.query))
         return canonical_request(method, uri_encode(self.path, keep_slash=True), query, block, ";".join(self.signed_headers))
 
+    def without_token(self) -> SignedURL:
+        """As it was before somebody added a session token."""
+        return replace(self, query=tuple(pair for pair in self.query if pair[0] not in TOKENS), session_token=None)
+
     def expected_signature(self, canonical: str, secret_access_key: str) -> str:
         return signature(signing_key(secret_access_key, self.scope), string_to_sign(self.timestamp, self.scope, canonical))
 
@@ -76,6 +80,8 @@ def read_url(url: str) -> SignedURL:
         for name, _, value in (piece.partition("=") for piece in pieces.split("&") if piece)
     ]
     said = _authentication(query)
+    if said["X-Amz-Algorithm"].startswith("AWS4-ECDSA") and said["X-Amz-Credential"].count("/") == 3:
+        raise ValueError("a signature of SigV4, for one region: those of SigV4A, for a set of them, are not read here")
     access_key_id, scope = read_credential(said["X-Amz-Credential"])
     if not _EXPIRES.fullmatch(said["X-Amz-Expires"]):
         raise ValueError("whole seconds in X-Amz-Expires")

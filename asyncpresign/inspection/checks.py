@@ -21,6 +21,7 @@ TOKEN, EXPRESS_TOKEN = TOKENS
 SIGV2 = frozenset({"awsaccesskeyid", "signature"})
 """Parameters and form fields of signature version 2, in small letters: servers that see one check that version instead."""
 
+_MULTI_REGION = ".accesspoint.s3-global."
 # RFC 9110, 5.6.2.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SIGNED_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
@@ -45,6 +46,8 @@ def check(name: str, ok: bool, detail: str) -> Check:
 
 def url_checks(signed: SignedURL) -> Iterator[Check]:
     yield check("algorithm", signed.algorithm == ALGORITHM, f"the algorithm is not {ALGORITHM}")
+    many = _MULTI_REGION in signed.host or any(name.lower() == "x-amz-region-set" for name, _ in signed.query)
+    yield check("regions", not many, "multi-region access points take SigV4A for a set of regions, and not SigV4")
     yield day_check(signed.scope.date, signed.timestamp)
     yield check(
         "life",

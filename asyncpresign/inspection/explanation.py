@@ -1,17 +1,17 @@
 """Why a presigned URL was refused: what it signs, beside what the server says that it saw.
 
-`CODES` and the causes of `_sigv4.comparison` are tables: a new error code or cause is a row. Values that grant access are
-masked in everything that is made here.
-https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList
+A cause comes from the first of these that knows one: the lines that differ (`_sigv4.comparison`), what the server says
+(`refusals`), what the URL itself says (`checks`), the clock. Values that grant access are masked in everything that is made
+here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from .._s3.documents import ErrorDocument, MismatchDocument, parse_mismatch
+from .._s3.documents import MismatchDocument, parse_mismatch
 from .._s3.matching import locate, matching_operations
 from .._s3.operations import lookup
 from .._sigv4.comparison import (
@@ -27,29 +27,17 @@ from .._sigv4.presigned import SignedURL
 from .._sigv4.signing import string_to_sign
 from ..errors import InvalidRequest, Problem, describe
 from ..models import Credentials
-from .reading import CredentialsFinder, end_of, find, read, same
-from .verification import TOLERANCE
+from .checks import url_checks
+from .reading import CredentialsFinder, end_of, find, has_ended, read, same
+from .refusals import empty_checksums, refused, unsigned_headers
+from .verification import METHODS, TOLERANCE
 
-_METHODS = ("GET", "PUT", "HEAD", "DELETE", "POST")
+# How AWS begins the ids of temporary access keys.
+_TEMPORARY = "ASIA"
+_ANOTHER_REQUEST = (
+    "another request was sent than was signed: another method, another Host, or headers that are not the signed ones"
+)
 _HASH = "<SHA-256 of the canonical request, whose unknown values are in it>"
-
-# S3's error code -> the usual cause, where no line of the canonical request is to blame.
-CODES = {
-    "AuthorizationQueryParametersError": "the URL was signed for another region than the bucket's",
-    "AuthorizationHeaderMalformed": "the URL was signed for another region than the bucket's",
-    "PermanentRedirect": "the bucket is in another region: sign for that region and its host",
-    "TemporaryRedirect": "the bucket is in another region: sign for that region and its host",
-    "RequestTimeTooSkewed": "the clock of the machine that signed is wrong",
-    "InvalidAccessKeyId": "the server does not know this access key id: deleted, or another account's",
-    "InvalidToken": "the session token is damaged, or belongs to other credentials",
-    "ExpiredToken": "the temporary credentials ended, and the URL with them",
-}
-
-# What its message says -> the same, where the code is only AccessDenied.
-WORDINGS = {
-    "has expired": "the URL was used after its end",
-    "not yet valid": "the URL is dated ahead: the clock of the machine that signed is wrong",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +80,17 @@ def explain_url(
     S3's `SignatureDoesNotMatch` carries the canonical request that it computed, which is compared line by line. Raises
     `InvalidRequest` for what is no presigned URL, or no error document of S3.
     """
+    return explain_at(url, datetime.now(UTC), credentials=credentials, error_xml=error_xml)
+
+
+def explain_at(
+    url: str,
+    now: datetime,
+    *,
+    credentials: Credentials | CredentialsFinder | None = None,
+    error_xml: str | bytes | None = None,
+) -> Explanation:
+    """`explain_url` at the time `now`, in UTC."""
     signed = read(url)
     answer = _read_error(error_xml)
     seen = split_request(answer.canonical_request) if answer else None
@@ -105,16 +104,32 @@ def explain_url(
         to_sign = "\n".join([*to_sign.split("\n")[:-1], _HASH])
     differences = compare_requests(ours, seen) if ours and seen else []
     differences += compare_texts_to_sign(to_sign, answer.string_to_sign) if answer and answer.string_to_sign else []
-    causes = dict.fromkeys(
-        [difference.cause for difference in differences]
-        + list(
-            _causes(
-                signed, answer, found, matches, bool(seen) and not differences and matches is not False, credentials is not None
-            )
-        )
-    )
+    causes = [difference.cause for difference in differences]
+    if answer:
+        causes += refused(answer.error, signed)
+        if unsigned := unsigned_headers(answer.headers_not_signed, signed):
+            causes.append(f"not signed, but sent: {unsigned}")
+    if empty := empty_checksums(signed, headers):
+        causes.append(f"the checksum of an empty body is signed, which no other body fits: {', '.join(empty)}")
+    if credentials is not None and found is None:
+        causes.append("the credentials given here are not those of this access key id")
+    if found and matches is False:
+        causes.append(_of_another_text(signed, headers, found))
+    if seen and not differences and matches is not False:
+        causes += _of_one_text([name for name in signed.signed_headers if name != "host"] if matches is None else [])
+    causes += [each.detail for each in url_checks(signed) if not each.ok]
+    causes += [*_of_token(signed, found), *_of_time(signed, found, now)]
+    if not causes and answer and answer.error.code == "SignatureDoesNotMatch":
+        causes.append(_ANOTHER_REQUEST if matches else f"{_ANOTHER_REQUEST}; or the server has another secret access key")
     return Explanation(
-        mask(canonical), to_sign, str(signed.scope), method, end_of(signed), matches, tuple(differences), tuple(causes)
+        mask(canonical),
+        to_sign,
+        str(signed.scope),
+        method,
+        end_of(signed),
+        matches,
+        tuple(differences),
+        tuple(dict.fromkeys(causes)),
     )
 
 
@@ -128,35 +143,24 @@ def _signed_method(
     if found is None or UNKNOWN in headers.values():
         return told or (seen.method if seen else None), None
     first = [seen.method] if seen else []
-    for method in dict.fromkeys((*first, *possible, *_METHODS)):
-        canonical = signed.canonical_request(method, headers)
-        if same(signed.expected_signature(canonical, found.secret_access_key), signed.signature):
-            return method, True
+    if right := _method_of(signed, headers, found, (*first, *possible, *METHODS)):
+        return right, True
     return told or (seen.method if seen else None), False
 
 
-def _causes(
-    signed: SignedURL,
-    answer: MismatchDocument | None,
-    found: Credentials | None,
-    matches: bool | None,
-    same_text: bool,
-    asked: bool,
-) -> Iterator[str]:
-    now = datetime.now(UTC)
-    yield from _said(answer.error) if answer else ()
-    if asked and found is None:
-        yield "the credentials given here are not those of this access key id"
-    if matches is False:
-        yield "the secret access key that signed is not the one given here, or the URL or a signed header was changed since"
-    if same_text:
-        yield from _of_one_text([name for name in signed.signed_headers if name != "host"] if matches is None else [])
-    if signed.scope.date != signed.timestamp[:8]:
-        yield "the scope is of another day than the date"
-    if now > end_of(signed):
-        yield f"the URL ended at {end_of(signed).isoformat()}"
-    if signed.signed_at > now + TOLERANCE:
-        yield f"the URL is dated ahead, {signed.signed_at.isoformat()}: the clock that signed, or this one, is wrong"
+def _method_of(signed: SignedURL, headers: Mapping[str, str], found: Credentials, methods: Iterable[str]) -> str | None:
+    """The first of `methods` for which the signature is right."""
+    for method in dict.fromkeys(methods):
+        canonical = signed.canonical_request(method, headers)
+        if same(signed.expected_signature(canonical, found.secret_access_key), signed.signature):
+            return method
+    return None
+
+
+def _of_another_text(signed: SignedURL, headers: Mapping[str, str], found: Credentials) -> str:
+    if signed.session_token is not None and _method_of(signed.without_token(), headers, found, METHODS):
+        return "the session token is not signed: it was added to the URL afterwards"
+    return "the secret access key that signed is not the one given here, or the URL or a signed header was changed since"
 
 
 def _of_one_text(unproven: list[str]) -> Iterator[str]:
@@ -166,10 +170,21 @@ def _of_one_text(unproven: list[str]) -> Iterator[str]:
     yield "both sides signed the same text, so the server has another secret access key for this id than the signer"
 
 
-def _said(error: ErrorDocument) -> Iterator[str]:
-    if error.code in CODES:
-        yield CODES[error.code] + (f" ({error.region})" if error.region else "")
-    yield from (cause for words, cause in WORDINGS.items() if words in error.message)
+def _of_token(signed: SignedURL, found: Credentials | None) -> Iterator[str]:
+    temporary = signed.access_key_id.startswith(_TEMPORARY) or (found is not None and found.session_token is not None)
+    if temporary and signed.session_token is None:
+        yield "the access key is a temporary one, and the URL has no session token"
+    if found and found.session_token and signed.session_token and not same(found.session_token, signed.session_token):
+        yield "the session token is not that of the credentials given here"
+
+
+def _of_time(signed: SignedURL, found: Credentials | None, now: datetime) -> Iterator[str]:
+    if now > end_of(signed):
+        yield f"the URL ended at {end_of(signed).isoformat()}"
+    if has_ended(found, now):
+        yield "the credentials have ended, and the URL with them"
+    if signed.signed_at - now > TOLERANCE:
+        yield f"the URL is dated ahead, {signed.signed_at.isoformat()}: the clock that signed, or this one, is wrong"
 
 
 def _read_error(document: object) -> MismatchDocument | None:

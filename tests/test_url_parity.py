@@ -196,7 +196,7 @@ async def test_servers_are_of_one_mind_with_verify_url(s3: LocalS3) -> None:
         async def ask(sample: Sample) -> None:
             try:
                 theirs = (await moving.send(sample.request)).body == b"content"
-            except (ResponseError, NetworkError):  # seaweedfs hangs up on some broken signatures
+            except (ResponseError, NetworkError, InvalidRequest):  # seaweedfs hangs up on some, HTTP cannot carry some
                 theirs = False
             try:
                 ours = bool(verify_url(sample.request.url, s3.credentials, method="GET", region=s3.region))

@@ -104,9 +104,9 @@ def test_the_file_is_the_last_field_and_everything_after_it_has_no_name() -> Non
     ["javascript:alert(1)", "data:text/html,x", "//host/", "https://h;script-src */", "https://h 'self'/", "", "https://"],
 )
 def test_a_form_that_leads_elsewhere_is_refused(url: str) -> None:
-    with pytest.raises(InvalidRequest, match="url"):
+    with pytest.raises(InvalidRequest, match=r"^url: "):
         PresignedPost(url, {}, END).html()
-    with pytest.raises(InvalidRequest, match="url"):
+    with pytest.raises(InvalidRequest, match=r"^url: "):
         PresignedPost(url, {}, END).html(fragment=True)
 
 

@@ -296,7 +296,7 @@ def test_what_was_signed_a_moment_ago_makes_nothing_valid(then: dict[str, Any]) 
 def test_a_bad_life_is_refused_after_a_good_one(life: Any) -> None:
     presigner = frozen()
     presigner.presign("get_object", OBJECT, expires_in=1)
-    with pytest.raises(InvalidRequest, match="expires_in"):
+    with pytest.raises(InvalidRequest, match=r"^expires_in: "):
         presigner.presign("get_object", OBJECT, expires_in=life)
 
 
@@ -304,7 +304,7 @@ def test_a_bad_life_is_refused_after_a_good_one(life: Any) -> None:
 def test_a_bad_operation_is_refused_after_a_good_one(operation: Any) -> None:
     presigner = frozen()
     presigner.presign("get_object", OBJECT)
-    with pytest.raises(InvalidRequest, match="operation"):
+    with pytest.raises(InvalidRequest, match=r"^operation: "):
         presigner.presign(operation, OBJECT)
 
 

@@ -113,7 +113,7 @@ async def test_a_path_is_called_by_its_last_part(threads: Threads, tmp_path: Pat
 
 
 async def test_a_file_that_cannot_seek_needs_a_size_and_is_read_once(threads: Threads) -> None:
-    with pytest.raises(InvalidRequest, match="size"):
+    with pytest.raises(InvalidRequest, match=r"^size: "):
         await open_source(Pipe(b"abc"), None, threads)  # type: ignore[arg-type]
     opened = await open_source(Pipe(pattern(5000)), 5000, threads)  # type: ignore[arg-type]
     assert not opened.repeatable
@@ -126,7 +126,7 @@ async def test_a_file_that_ends_before_its_size(threads: Threads) -> None:
 
 
 async def test_an_async_iterable_needs_a_size_and_is_read_once(threads: Threads) -> None:
-    with pytest.raises(InvalidRequest, match="size"):
+    with pytest.raises(InvalidRequest, match=r"^size: "):
         await open_source(stream(b"abc"), None, threads)
     opened = await open_source(stream(b"ab", b"", bytearray(b"c"), memoryview(b"de")), 5, threads)
     assert not opened.repeatable
@@ -159,7 +159,7 @@ async def test_what_an_async_iterable_raises_is_chained(threads: Threads) -> Non
 @pytest.mark.parametrize("size", [-1, 1.5, "3", True, b"1"])
 async def test_a_size_that_is_none_is_refused(threads: Threads, size: Any) -> None:
     for source in (b"abc", io.BytesIO(b"abc"), stream(b"abc")):
-        with pytest.raises(InvalidRequest, match="size"):
+        with pytest.raises(InvalidRequest, match=r"^size: "):
             await open_source(source, size, threads)
 
 
@@ -177,7 +177,7 @@ async def test_a_size_that_is_not_the_sources_is_refused(threads: Threads, tmp_p
     "source", [None, 5, object(), ["a"], {"a": b"b"}, iter([b"a"])], ids=lambda value: type(value).__name__
 )
 async def test_what_is_no_source_is_refused(threads: Threads, source: Any) -> None:
-    with pytest.raises(InvalidRequest, match="source"):
+    with pytest.raises(InvalidRequest, match=r"^source: "):
         await open_source(source, None, threads)
 
 

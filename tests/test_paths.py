@@ -85,8 +85,9 @@ ELSEWHERE = ["console", "a/com", "nul-and-void", "a b.txt", ".hidden"]
 @pytest.mark.parametrize("windows", [False, True])
 @pytest.mark.parametrize(("key", "why"), UNSAFE.items())
 def test_keys_that_lead_elsewhere(key: str, why: str, windows: bool) -> None:
-    with pytest.raises(UnsafePathError, match=why):
+    with pytest.raises(UnsafePathError, match=why) as caught:
         relative_name(key, windows=windows)
+    assert [problem.argument for problem in caught.value.problems] == ["key"]
 
 
 @pytest.mark.parametrize("key", SAFE)
@@ -149,6 +150,8 @@ def test_a_directory_is_a_value() -> None:
     made = Directory("out", name="a/b")
     assert pickle.loads(pickle.dumps(made)) == made == Directory("out", name="a/b")
     assert repr(made) == "Directory(root='out', name='a/b')"
+    with pytest.raises(TypeError):
+        Directory("out", "a/b")  # type: ignore[misc]
     assert Directory(Path("out")).name_for(S3Object("bucket", "x/y")) == "x/y"
     assert made.name_for(S3Object("bucket", "x/y")) == "a/b"
 

@@ -13,6 +13,7 @@ from asyncpresign.transfer.plan import (
     MAX_OBJECT,
     MAX_PART,
     MAX_PARTS,
+    MAX_PUT,
     MIN_PART,
     PART_SIZE,
     GiB,
@@ -83,3 +84,15 @@ def test_sizes_that_s3_refuses(options: dict[str, Any], named: list[str]) -> Non
 
 def test_what_moves_in_parts() -> None:
     assert [Sizes(multipart_threshold=10).in_parts(size) for size in (0, 9, 10, 11)] == [False, False, True, True]
+
+
+def test_the_limits_are_those_that_s3_publishes() -> None:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
+    assert (MiB, GiB) == (1_048_576, 1_073_741_824)
+    assert (MIN_PART, MAX_PART, MAX_PARTS) == (5_242_880, 5_368_709_120, 10_000)
+    assert (MAX_PUT, MAX_OBJECT) == (5_368_709_120, 5_497_558_138_880)
+    assert (Sizes().part_size, Sizes().multipart_threshold, PART_SIZE) == (None, 67_108_864, 8_388_608)
+    for size in (MIN_PART, MAX_PART):
+        assert Sizes(part_size=size).part_size == size
+    for size in (1, MAX_PUT):
+        assert Sizes(multipart_threshold=size).in_parts(size)

@@ -68,6 +68,13 @@ def test_in_what_parts_it_was_uploaded(total: int, parts: int, ours: int | None,
     assert likely_part_size(total, parts, ours) == size
 
 
+@pytest.mark.parametrize("size", [5, 8, 10, 15, 16, 25, 32, 50, 64, 100, 128, 256, 512, 1024])
+def test_parts_as_common_tools_make_them_are_recognised(size: int) -> None:
+    """Among others AWS's, rclone, s3cmd, MinIO's; none of the other sizes makes as many parts of so many bytes."""
+    assert likely_part_size(size * MiB * 999 + 1, 1000) == size * MiB
+    assert likely_part_size(size * MiB * 1000, 1000) == size * MiB
+
+
 @given(total=st.integers(1, 1 << 42), size=st.integers(5, 6000))
 def test_a_guess_always_fits(total: int, size: int) -> None:
     parts = -(-total // (size * MiB))

@@ -61,6 +61,7 @@ def test_a_host_is_left_alone_for_the_longest_it_asked_for(
     assert window.closed_until == closed_until
     assert window.limit == (4.0 if cuts else 8.0)
     assert window.opened().closed_until == -inf
+    assert Window(8, 8.0) == Window(8, 8.0, cuts=0, closed_until=-inf)
 
 
 # --- how fast ---------------------------------------------------------------------------------------------------------

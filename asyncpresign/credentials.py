@@ -186,7 +186,7 @@ class CredentialCache:
             return False
         now = self._now()
         # The pause is over too when the clock was set back.
-        if self._failure is not None and self._failure[1] <= now < self._failure[1] + PAUSE:
+        if self._failure is not None and timedelta(0) <= now - self._failure[1] < PAUSE:
             return False
         return self._current is None or (self._renew_at is not None and now >= self._renew_at)
 

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from datetime import UTC, datetime
+from email.message import Message
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
@@ -78,15 +79,27 @@ def fuzz_form(data: bytes) -> None:
         assert {FORM["policy"], FORM["x-amz-signature"]} <= set(fields.values())
 
 
+def fuzz_headers(data: bytes) -> None:
+    """Lines of a request's head, as a server that keeps all of them decodes them."""
+    pairs = [line.partition(":")[::2] for line in data.decode("utf-8", "surrogateescape").split("\n")]
+    message = Message()
+    for name, value in pairs:
+        message[name] = value
+    if verify_url(PUT.url, CREDENTIALS, method="PUT", headers=message, at=NOW, region="eu-central-1"):
+        values = [value.strip(" \t") for name, value in pairs if name.lower() == "x-amz-meta-a"]
+        assert values == ["b"]
+
+
 def fuzz_policy(data: bytes) -> None:
     fields = {**FORM, "policy": data.decode("utf-8", "replace")}
     assert not verify_post(fields, CREDENTIALS, bucket="bucket", size=5, at=NOW) or fields == FORM
 
 
-TARGETS = {"u": fuzz_url, "x": fuzz_explanation, "e": fuzz_error, "f": fuzz_form, "p": fuzz_policy}
+TARGETS = {"u": fuzz_url, "x": fuzz_explanation, "e": fuzz_error, "f": fuzz_form, "p": fuzz_policy, "h": fuzz_headers}
 SEEDS = (
     f"u{GET.url}", f"u{PUT.url}", f"x{GET.url}", f"x{PUT.url}\0{MISMATCH}", f"e{MISMATCH}", f"f{json.dumps(dict(FORM))}",
     f"f{json.dumps({name.upper(): value for name, value in FORM.items()})}", f"p{FORM['policy']}", "fa/b.png",
+    "hX-Amz-Meta-A: b\nHost: bucket.s3.eu-central-1.amazonaws.com\nAccept: a",
 )  # fmt: skip
 
 

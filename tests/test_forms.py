@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncpresign import Credentials, InvalidRequest, PresignedPost, Presigner
-from asyncpresign._s3.forms import FIELDS, MAX_FORM_BYTES, form_field, form_problems
+from asyncpresign._s3.forms import FIELDS, MAX_FORM_BYTES, form_field, form_problems, room, size_problems
 from asyncpresign._sigv4.post_policy import is_met, read_condition, read_policy
 
 SIGNER = Presigner(Credentials("AKID", "secret", "token"), region="eu-central-1")
@@ -242,3 +242,11 @@ def test_the_curl_line_refuses_a_name_that_curl_would_cut() -> None:
     post = PresignedPost("https://h/", {"x-ignore-a=b": "c"}, SIGNER.presign_post("bucket", "key").expires_at)
     with pytest.raises(InvalidRequest, match=r"^fields\['x-ignore-a=b'\]: "):
         post.curl("file")
+
+
+@pytest.mark.parametrize(("more", "fits"), [(0, True), (1, False)])
+def test_s3_reads_20480_bytes_of_a_form(more: int, fits: bool) -> None:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTForms.html: "up to 20 KB"."""
+    around = 87  # a boundary as short as browsers make it, and the lines of a part
+    assert room({"a": "x" * (20_480 - around - 1 + more)}) == -more
+    assert (size_problems({"a": "x" * (20_480 - around - 1 + more)}) == []) is fits

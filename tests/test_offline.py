@@ -243,3 +243,13 @@ async def test_the_environment_says_what_arns_may_do() -> None:
 def test_an_environment_without_a_region_is_told() -> None:
     with pytest.raises(InvalidRequest, match=r"^region: "):
         OfflineSigner.from_env({"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull})
+
+
+@pytest.mark.parametrize("years", [9950, 9999, 1, 50])
+async def test_a_corrected_clock_that_leaves_the_calendar_is_refused(years: int) -> None:
+    for days in (36_525, -36_525):
+        late = OfflineSigner(CREDENTIALS, **{**OPTIONS, "clock": lambda: datetime(years, 1, 1, tzinfo=UTC)})
+        await late.adjust(clock_offset=timedelta(days=days))
+        if years + days // 365.25 not in range(1000, 9999):
+            with pytest.raises(InvalidRequest, match="clock"):
+                await late.presign("get_object", OBJECT)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import types
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from .._s3.hoisting import Hoist
@@ -184,4 +184,9 @@ class OfflineSigner:
         return Presigner(credentials, **options)
 
     def _now(self) -> datetime:
-        return self._clock() + self._offset if self._offset else self._clock()
+        """The corrected time. Past the end of the calendar it stays there, where no signer signs."""
+        given = self._clock()
+        try:
+            return given + self._offset if self._offset else given
+        except OverflowError:
+            return datetime.max.replace(tzinfo=UTC)

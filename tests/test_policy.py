@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncpresign import InvalidRequest, RetryPolicy
+from asyncpresign import InvalidRequest, Limits, RetryPolicy
 from asyncpresign.transfer.policy import RetryBudget
 
 
@@ -38,6 +38,15 @@ from asyncpresign.transfer.policy import RetryBudget
 def test_what_is_no_policy_is_named(name: str, value: object) -> None:
     with pytest.raises(InvalidRequest, match=name):
         RetryPolicy(**{name: value})  # type: ignore[arg-type]
+
+
+def test_the_least_that_makes_sense_is_a_policy() -> None:
+    policy = RetryPolicy(attempts=1, base=0, cap=0, budget=0)
+    assert policy.backoff(1, 1.0) == 0
+    limits = {"concurrency": 1, "per_host": 1, "memory": 1, "slowest": 0}
+    assert dataclasses.asdict(Limits(**limits)).items() >= limits.items()  # type: ignore[arg-type]
+    for name in ("bytes_per_second", "requests_per_second", "connect", "stall"):
+        assert getattr(Limits(**{name: 1e-9}), name) == 1e-9
 
 
 def test_all_problems_are_named_at_once() -> None:

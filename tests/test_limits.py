@@ -32,6 +32,7 @@ from asyncpresign import (
 )
 from asyncpresign.http.transport import Request
 from asyncpresign.transfer.items import Item
+from asyncpresign.transfer.meter import Meter, Tally
 
 from .fake_transport import NOW, REFUSED, FakeTransport, Say, World, error, make_signer
 from .memory_s3 import MemoryS3
@@ -274,6 +275,32 @@ async def test_bytes_a_second_both_ways() -> None:
         await moving.upload(data, URL)
         assert transport.bodies[-1] == data
     assert 19.8 < sum(world.sleeps) < 20
+
+
+async def test_bytes_a_second_hold_for_a_run_that_is_watched_too() -> None:
+    world, told = World(step=0.0), list[object]()
+    body = (bytes(10_000),) * 100
+    transport = FakeTransport(otherwise=lambda request, _: Say(body=body if request.method == "GET" else b""))
+    async with transfer(transport, world, limits=Limits(bytes_per_second=100_000, concurrency=1)) as moving:
+        report = await moving.run([Download(URL), Upload(bytes(1_000_000), URL)], on_event=told.append)
+    assert report.done == 2
+    assert 19.8 < sum(world.sleeps) < 20
+
+
+@pytest.mark.parametrize(("rate", "piece"), [(1, 1024), (65_536, 1024), (640_000, 10_000), (4_194_304, 65_536), (1e9, 65_536)])
+def test_a_slow_body_goes_out_in_small_pieces(rate: float, piece: int) -> None:
+    """64 in a second, since a server gives up on who is silent; but none smaller than a packet, nor larger than 64 KiB."""
+    assert Meter(rate, World().edge()).piece == piece
+    assert Tally(lambda _: None, Meter(rate, World().edge())).piece == piece
+    assert Tally(lambda _: None, None).piece == 65_536
+
+
+async def test_progress_is_told_in_steps_of_a_mebibyte() -> None:
+    told: list[int] = []
+    tally = Tally(told.append, None)
+    for amount in (1024 * 1024 - 1, 1, 500, 3 * 1024 * 1024):
+        await tally.spend(amount)
+    assert told == [1024 * 1024, 3 * 1024 * 1024 + 500]
 
 
 async def test_requests_a_second() -> None:

@@ -36,6 +36,7 @@ from asyncpresign._s3.documents import (
     build_create_bucket,
     build_delete_objects,
     build_tagging,
+    parse_create_multipart_upload,
     parse_error,
     parse_list_objects_v2,
     parse_mismatch,
@@ -444,3 +445,28 @@ def test_what_cannot_be_written_is_named_all_at_once(build: Callable[[Any], byte
 
 def test_the_longest_deletion_is_one_of_a_thousand() -> None:
     assert build_delete_objects(["k"] * 1000).count(b"<Object>") == 1000
+
+
+UNREADABLE = {
+    b"<InitiateMultipartUploadResult><Key>a\x08b</Key><UploadId>u-1</UploadId></InitiateMultipartUploadResult>": "u-1",
+    b"<InitiateMultipartUploadResult xmlns='x'><Key>a & b</Key><UploadId> u/2== </UploadId>": "u/2==",
+}
+
+
+@pytest.mark.parametrize("body", UNREADABLE)
+def test_the_id_of_an_upload_is_found_in_a_document_that_is_no_xml(body: bytes) -> None:
+    assert parse_create_multipart_upload(body) == UNREADABLE[body]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<InitiateMultipartUploadResult><UploadId>cut o",
+        b"<InitiateMultipartUploadResult><UploadId></UploadId>",
+        b"<html><UploadId>u-1</UploadId>",
+        b"<InitiateMultipartUploadResult>" + b"x" * 20_000 + b"<UploadId>u-1</UploadId>",
+    ],
+)
+def test_an_id_that_is_cut_off_or_of_another_document_is_not_taken(body: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        parse_create_multipart_upload(body)

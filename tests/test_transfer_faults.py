@@ -20,6 +20,7 @@ from asyncpresign import (
     Credentials,
     Download,
     IntegrityError,
+    InvalidRequest,
     NetworkError,
     OfflineSigner,
     PresignedPost,
@@ -315,6 +316,58 @@ async def test_a_large_file_arrives_as_it_is(tmp_path: Path) -> None:
         assert server.connections == 1
 
 
+async def test_bytes_on_an_idle_connection_are_not_the_next_response(tmp_path: Path) -> None:
+    fault = FAULTS["late surplus"]
+    async with FaultServer(otherwise=WHOLE) as server, transfer() as moving:
+        await fault.ends(moving.download(server.origin + TARGET, tmp_path / "first"))
+        await server.say(answer(200, b"of nobody"))
+        await server.until_closed()
+        await fault.ends(moving.download(server.origin + TARGET, tmp_path / "second"))
+        assert (tmp_path / "second").read_bytes() == CONTENT
+        assert server.connections == 2
+
+
+FRAMED = {"ContentLength": 5}
+
+
+@pytest.mark.parametrize("how", ["signed for", "given", "form", "send", "part"])
+async def test_a_length_that_is_not_the_bodys_is_refused_and_nothing_is_sent(how: str) -> None:
+    async with FaultServer() as server, transfer(signer=signer_for(server)) as moving:
+        signer = signer_for(server)
+        put = await signer.presign("put_object", {"Bucket": "bucket", "Key": "k", **FRAMED})
+        post = PresignedRequest("POST", f"{server.origin}/bucket?delete&X-Amz-Signature=1", {"content-length": "5"}, END)
+        part = await signer.presign(
+            "upload_part", {"Bucket": "bucket", "Key": "k", "UploadId": "u", "PartNumber": 1, "ContentLength": 5}
+        )
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
+            "signed for": lambda: moving.upload(CONTENT, OBJECT, params=FRAMED),
+            "given": lambda: moving.upload(CONTENT, put),
+            "form": lambda: moving.send(post, CONTENT),
+            "send": lambda: moving.send(put, CONTENT),
+            "part": lambda: moving.send(part, CONTENT),
+        }
+        with pytest.raises(InvalidRequest, match="the size of the body in bytes"):
+            await calls[how]()
+        assert server.connections == 0
+
+
+@pytest.mark.parametrize("url", ["/a b", "/a#b", "/100%", "/a\tb", "/\u00e9"])
+async def test_a_url_that_http_cannot_carry_is_refused_and_nothing_is_sent(kind: Kind, url: str, tmp_path: Path) -> None:
+    async with FaultServer() as server, transfer() as moving:
+        address = server.origin + url
+        place = PresignedPost(address, {"key": "a"}, END) if kind is Kind.FORM else address
+        with pytest.raises(InvalidRequest, match="url: expected"):
+            await CALLS[kind](moving, place, tmp_path / "file")
+        assert (server.connections, os.listdir(tmp_path)) == (0, [])
+
+
+async def test_a_scheme_in_capitals_names_a_url(kind: Kind, tmp_path: Path) -> None:
+    async with FaultServer(otherwise=WHOLE) as server, transfer() as moving:
+        address = f"HTTP://127.0.0.1:{server.port}/bucket"
+        place = PresignedPost(address, {"key": "a"}, END) if kind is Kind.FORM else address
+        assert (await CALLS[kind](moving, place, tmp_path / "file")).attempts == 1
+
+
 async def stream(*parts: bytes) -> AsyncIterator[bytes]:
     for part in parts:
         yield part
@@ -365,7 +418,8 @@ async def test_send_over_the_wire() -> None:
 
 
 async def test_a_hundred_items_over_every_fault(tmp_path: Path) -> None:
-    rows = [row for row in FAULTS.values() if row.error is None and row.kinds == SINGLE and not row.signed_here]
+    plain = [row for row in FAULTS.values() if row.kinds == SINGLE and not row.signed_here]
+    rows = [row for row in plain if row.error is None and row.attempts > 1]
     faults = [reply for row in rows for reply in row.replies]
     script = [reply for fault in faults * 3 for reply in (fault, WHOLE)]
     async with FaultServer(script, otherwise=WHOLE) as server:
@@ -445,4 +499,5 @@ async def test_leaving_early_leaves_no_socket_and_no_file(fault: Fault, leave: A
         # The transfer still stands: it is the stream that gave its connections up.
         await server.until_closed()
         assert asyncio.all_tasks() - server.tasks == before
-        assert os.listdir(tmp_path) in ([], ["0"])
+        # The first response is whole, whichever item's request came first.
+        assert len(os.listdir(tmp_path)) <= 1

@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Sto
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,6 +54,9 @@ __all__ = [
 
 MAX_DELETED = 1000
 """How many objects one DeleteObjects takes."""
+
+MAX_INITIATED = 16 * 1024
+"""Bytes of an unreadable answer that are searched for an upload's id: more than a key and its envelope take."""
 
 MAX_PART_NUMBER = 10_000
 """https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
@@ -245,9 +249,19 @@ class _Initiated:
     upload_id: str = element("UploadId", as_word)
 
 
+_UPLOAD_ID = re.compile(rb"[!-%'-;=?-~]{1,1024}")
+
+
 def parse_create_multipart_upload(body: bytes) -> str:
-    """The upload's id."""
-    return read(_Initiated, "InitiateMultipartUploadResult", body).upload_id
+    """The upload's id; also where the rest cannot be read, since an upload whose id is not known cannot be aborted."""
+    try:
+        return read(_Initiated, "InitiateMultipartUploadResult", body).upload_id
+    except InvalidRequest:
+        _, _, rest = (body if isinstance(body, bytes) else b"")[:MAX_INITIATED].partition(b"<InitiateMultipartUploadResult")
+        upload_id, end, _ = rest.partition(b"<UploadId>")[2].partition(b"</UploadId>")
+        if not end or not _UPLOAD_ID.fullmatch(upload_id.strip()):
+            raise
+        return upload_id.strip().decode("ascii")
 
 
 def parse_list_parts(body: bytes) -> PartListing:

@@ -92,19 +92,19 @@ class Job:
 
     async def outcome(self, item: Item | Settled) -> TransferResult:
         """How `item` ended, when it is written down."""
-        with Caught() as caught:
-            result = item.result if isinstance(item, Settled) else await self._recorded(item)
-        match caught.failure:
-            case None:
-                pass
-            case JournalError() as error:
-                self._fail(error)
-                await anyio.lowlevel.checkpoint()
-                raise error
-            case error:
-                result = refused(cast("Item", item), as_presign_error(error))
+        result = item.result if isinstance(item, Settled) else await self._written_down(item)
         self._tell(ItemFinished(result))
         return result
+
+    async def _written_down(self, item: Item) -> TransferResult:
+        with Caught() as caught:
+            return await self._recorded(item)
+        error = as_presign_error(cast("Exception", caught.failure))
+        if not isinstance(error, JournalError):
+            return refused(item, error)
+        self._fail(error)
+        await anyio.lowlevel.checkpoint()
+        raise error
 
     async def _recorded(self, item: Item) -> TransferResult:
         if self._journal is None:

@@ -242,11 +242,12 @@ class Transfer:
         """
         self._check_entered()
         async with AsyncExitStack() as stack:
-            with Caught() as caught:
-                answer = await stack.enter_async_context(open_answer(self._exchange, source, range))
-            if caught.failure is not None:
-                raise as_presign_error(caught.failure)
-            yield answer
+            yield await self._opened(stack, source, range)
+
+    async def _opened(self, stack: AsyncExitStack, source: PresignedRequest | str | S3Object, range: str | None) -> Answer:
+        with Caught() as caught:
+            return await stack.enter_async_context(open_answer(self._exchange, source, range))
+        raise as_presign_error(cast("Exception", caught.failure))
 
     async def _perform(self, item: Item) -> TransferResult:
         self._check_entered()

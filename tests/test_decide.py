@@ -251,6 +251,24 @@ def test_the_servers_clock_is_compared_with_ours() -> None:
     assert failed(*SKEWED, date="yesterday").clock_offset is None
 
 
+NO_DATES = {
+    "empty": "",
+    "a word": "yesterday",
+    "a year beyond all": "Mon, 01 Jan 99999999999 00:00:00 GMT",
+    "a day beyond all": "Mon, 99999999999999999999 Jan 2026 00:00:00 GMT",
+    "a zone beyond all": "Mon, 01 Jan 2026 00:00:00 +99999999999999",
+    "a zone of days": "Mon, 01 Jan 2026 00:00:00 +9999",
+    "later than any clock": "Fri, 31 Dec 9999 23:59:59 -0100",
+    "no month": "Mon, 01 Xyz 2026 00:00:00 GMT",
+}
+
+
+@pytest.mark.parametrize("date", NO_DATES.values(), ids=NO_DATES.keys())
+def test_what_is_no_date_says_nothing(date: str) -> None:
+    assert failed(*SKEWED, date=date).clock_offset is None
+    assert retry_after({"retry-after": date}, NOW) is None
+
+
 # --- where it goes on -------------------------------------------------------------------------------------------------
 
 GOES_ON: list[tuple[TransferError, frozenset[Action], Action, int]] = [

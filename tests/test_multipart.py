@@ -579,8 +579,9 @@ async def test_a_checksum_can_be_required(proven: bool, threshold: int) -> None:
     if proven:
         assert (await up(s3, require_checksum=True, sizes=sizes)).verified_by in ("md5", "md5 of parts")
         return
-    with pytest.raises(IntegrityError, match="it is stored, but"):
+    with pytest.raises(IntegrityError, match="it is stored, but") as caught:
         await up(s3, require_checksum=True, sizes=sizes)
+    assert caught.value.permanent
     s3.after["part"] = [Say(200, headers={"etag": f'"{number}"'}) for number in range(10)]
     assert (await up(s3, sizes=sizes)).verified_by == "size"
 

@@ -258,13 +258,13 @@ def draw(sources: dict[str, bytes], seed: str, count: int, areas: list[str], onl
 
 
 def equivalents(sources: dict[str, bytes]) -> set[tuple[str, str]]:
-    """Those listed; one that cannot be drawn any more is an error, so that the list stays true."""
+    """Those listed; one that cannot be drawn any more is named, so that somebody takes it out."""
     rows = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8")).get("equivalent", [])
     listed = {(row["function"], change) for row in rows for change in row["changes"]}
     paths = {function.partition("::")[0] for function, _ in listed}
     known = {mutant.key for path in paths & sources.keys() for mutant in mutants(path, sources[path])}
     if stale := sorted(listed - known):
-        raise SystemExit("equivalent.toml has changes that no longer exist:\n" + "\n".join(map(" ".join, stale)))
+        print("equivalent.toml lists changes that no longer exist:", *map(" ".join, stale), sep="\n    ")
     return listed
 
 

@@ -180,8 +180,9 @@ async def test_wrong_arguments(tmp_path: Path) -> None:
             await moving.download_prefix("bucket", "", "")
         with pytest.raises(TypeError, match="unexpected keyword argument 'jurnal'"):
             await moving.upload_tree(tmp_path, "bucket", "", jurnal="x")  # type: ignore[call-arg]
-        with pytest.raises(LocalFileError):
+        with pytest.raises(LocalFileError) as caught:
             await moving.upload_tree(tmp_path / "none", "bucket", "")
+        assert caught.value.path == str(tmp_path / "none")
         (tmp_path / "file").touch()
         with pytest.raises(LocalFileError, match="Not a directory"):
             await moving.download_prefix("bucket", "", tmp_path / "file/folder")

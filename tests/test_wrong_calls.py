@@ -11,11 +11,23 @@ from typing import Any
 
 import pytest
 
-from asyncpresign import Download, FormUpload, InvalidRequest, PresignedPost, PresignedRequest, S3Object, Transfer, Upload
+from asyncpresign import (
+    Download,
+    FormUpload,
+    InvalidRequest,
+    NetworkError,
+    PresignedPost,
+    PresignedRequest,
+    RetryPolicy,
+    S3Object,
+    Transfer,
+    TransferError,
+    Upload,
+)
 from asyncpresign.transfer.plan import MAX_PUT, GiB
 from asyncpresign.transfer.uploads import _check_size
 
-from .fake_transport import FakeTransport, World, make_signer
+from .fake_transport import FakeTransport, Say, World, make_signer
 
 URL = "http://s3.test/bucket/key"
 OBJECT = S3Object("bucket", "key")
@@ -47,6 +59,8 @@ WRONG: dict[str, tuple[Any, set[str]]] = {
     "a download to a number": (Download(URL, 5), {"destination"}),  # type: ignore[arg-type]
     "a download to a path of bytes": (Download(URL, BytesPath()), {"destination"}),
     "a download to no path": (Download(URL, ""), {"destination"}),
+    "a download to what no file is called": (Download(URL, "/tmp/a\0b"), {"destination"}),
+    "an upload of what no file is called": (Upload("/tmp/a\0b", URL), {"source"}),
     "a download of no such size": (Download(URL, size=-1), {"size"}),
     "a download of half a byte": (Download(URL, size=1.5), {"size"}),  # type: ignore[arg-type]
     "a download with no checksum": (Download(URL, checksum="crc32"), {"checksum"}),
@@ -111,3 +125,16 @@ async def test_without_a_signer_an_object_is_the_argument_that_is_wrong(item: An
         (failure,) = (await moving.run([item])).failures
     assert str(failure.error).startswith(f"{named}: ")
     assert transport.sent == 0
+
+
+@pytest.mark.parametrize(
+    "said",
+    [Say(body=(b"ab",), announced=5, broken=True), Say(body=b"ab", announced=5), Say(404), NetworkError("refused")],
+    ids=["broken off", "short", "not there", "refused"],
+)
+async def test_a_failure_says_of_which_request_it_is(said: Say | NetworkError) -> None:
+    transport = FakeTransport(otherwise=lambda *_: said)
+    async with Transfer(transport=transport, edge=World().edge(), retry=RetryPolicy(attempts=1)) as moving:
+        with pytest.raises(TransferError) as caught:
+            await moving.download(f"{URL}?X-Amz-Signature=secret")
+    assert caught.value.request == f"GET {URL}"

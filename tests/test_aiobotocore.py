@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -152,12 +153,20 @@ async def test_a_client_without_credentials_signs_nothing() -> None:
             await AiobotocoreSigner(owner).presign("get_object", OBJECT)
 
 
-async def test_the_region_of_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_region_of_a_session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     session = get_session()
     session.set_credentials("AKIDEXAMPLE", "secret")
     with pytest.raises(InvalidRequest, match=r"^region: "):
         async with AiobotocoreSigner.create(session):
             pass
+    config = tmp_path / "config"
+    config.write_text("[profile mine]\nregion = eu-west-2\n", encoding="utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    chosen = get_session()
+    chosen.set_config_variable("profile", "mine")
+    chosen.set_credentials("AKIDEXAMPLE", "secret")
+    async with AiobotocoreSigner.create(chosen) as signer:
+        assert "//bucket.s3.eu-west-2.amazonaws.com/" in (await signer.presign("get_object", OBJECT)).url
     monkeypatch.setenv("AWS_REGION", "eu-west-3")
     async with AiobotocoreSigner.create(session) as signer:
         assert "//bucket.s3.eu-west-3.amazonaws.com/" in (await signer.presign("get_object", OBJECT)).url

@@ -346,6 +346,11 @@ def test_windows_that_are_none(window: Any) -> None:
     assert refused(Presigner, credentials=CREDENTIALS, region="eu-west-1", signing_window=window) == ["signing_window"]
 
 
+@pytest.mark.parametrize("window", [1, 302_400, timedelta(days=3.5)])
+def test_the_shortest_and_the_longest_window(window: Any) -> None:
+    Presigner(CREDENTIALS, region="eu-west-1", signing_window=window)
+
+
 def test_all_problems_of_a_call_are_said_at_once() -> None:
     call = {
         "operation": "get_object",

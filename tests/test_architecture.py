@@ -247,7 +247,7 @@ def test_few_modules_of_the_transfer_touch_files(module: Module) -> None:
         assert not {"os.open", "os.write", "os.replace", "os.unlink", "os.remove", "os.rename", "open"} & calls
         return
     assert not {name for name in calls if name == "open" or name.startswith(("io.", "shutil.", "tempfile."))}
-    assert {name for name in calls if name.startswith("os.")} <= {"os.PathLike", "os.fspath"}
+    assert {name for name in calls if name.startswith("os.")} <= {"os.PathLike", "os.fspath", "os.path", "os.path.join"}
     touching = (
         "read_bytes",
         "read_text",

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,23 @@ from asyncpresign import (
     S3Object,
 )
 from asyncpresign import Upload as UploadItem
+from asyncpresign.errors import describe
 from asyncpresign.transfer.files import Threads
 from asyncpresign.transfer.items import Item
-from asyncpresign.transfer.journal import APPLICATION, Book, Call, Journal, open_journal
-from asyncpresign.transfer.rows import ItemKey, Row, State, Verdict, item_key, job_problem, settings_text, verdict
+from asyncpresign.transfer.journal import APPLICATION, FORMAT, Book, Call, Claims, Journal, open_journal
+from asyncpresign.transfer.rows import (
+    ItemKey,
+    Row,
+    State,
+    Verdict,
+    item_key,
+    job_problem,
+    memo_of,
+    path_key,
+    row_of,
+    settings_text,
+    verdict,
+)
 
 END = datetime(2026, 11, 24, tzinfo=UTC)
 SIGNATURE = "aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
@@ -51,7 +64,39 @@ def key(item: Any) -> ItemKey:
 SAME: dict[str, tuple[Item, Item]] = {
     "signed again": (Download(URL, "f"), Download(URL.replace("aeeed9", "000000").replace("Date=1", "Date=2"), "f")),
     "host's case": (Download(URL, "f"), Download(URL.replace("Host", "host"), "f")),
-    "a request or its URL": (Download(URL, "f"), Download(PresignedRequest("GET", URL, {"x": "y"}, END), "f")),
+    "a request or its URL": (Download(URL, "f"), Download(PresignedRequest("GET", URL, {}, END), "f")),
+    "headers of a signature": (
+        Download(URL, "f"),
+        Download(PresignedRequest("GET", URL, {"Authorization": "x", "x-amz-security-token": "y", "Date": "z"}, END), "f"),
+    ),
+    "default port": (Download("https://h/k", "f"), Download("https://H:443/k", "f")),
+    "password": (Download("https://me:1@h/k", "f"), Download("https://me:2@h/k", "f")),
+    "another vendor's signature": (Download("https://h/k?sv=1&sig=a&se=2", "f"), Download("https://h/k?sig=b&sv=1&se=3", "f")),
+    "order of a query": (Download("https://h/k?b=1&a=2", "f"), Download("https://h/k?a=2&b=1", "f")),
+    "a version by either way": (
+        Download(S3Object("b", "k", "v"), "f"),
+        Download(S3Object("b", "k"), "f", params={"VersionId": "v"}),
+    ),
+    "no params": (Download(S3Object("b", "k"), "f", params={}), Download(S3Object("b", "k"), "f")),
+    "a folder or the path in it": (Download(S3Object("b", "k"), Directory("f")), Download(S3Object("b", "k"), "f/k")),
+    "a time in another zone": (
+        Download(S3Object("b", "k"), "f", params={"IfModifiedSince": datetime(2026, 1, 1, 12, tzinfo=UTC)}),
+        Download(
+            S3Object("b", "k"), "f", params={"IfModifiedSince": datetime(2026, 1, 1, 14, tzinfo=timezone(timedelta(hours=2)))}
+        ),
+    ),
+    "order of params": (
+        UploadItem("f", S3Object("b", "k"), params={"ACL": "a", "Metadata": {"x": "1", "y": "2"}}),
+        UploadItem("f", S3Object("b", "k"), params={"Metadata": {"y": "2", "x": "1"}, "ACL": "a"}),
+    ),
+    "what is done about a file that is there": (
+        Download(S3Object("b", "k"), "f"),
+        Download(S3Object("b", "k"), "f", if_exists="skip", size=9),
+    ),
+    "case of a form's fields": (
+        FormUpload("f", PresignedPost("https://h/b", {"Key": "k", "policy": "1"}, END)),
+        FormUpload("f", PresignedPost("https://h/b", {"key": "k", "Policy": "2"}, END)),
+    ),
     "path or text": (Download(S3Object("b", "k"), Path("f")), Download(S3Object("b", "k"), "f")),
     "options": (Download(S3Object("b", "k"), "f", size=3), Download(S3Object("b", "k"), "f")),
     "bytes": (UploadItem(b"abc", S3Object("b", "k")), UploadItem(b"abc", S3Object("b", "k"))),
@@ -84,6 +129,56 @@ OTHERS: list[Item] = [
     FormUpload("f", S3Object("b", "k")),
     FormUpload("f", PresignedPost("https://h/b", {"key": "k"}, END)),
     FormUpload("f", PresignedPost("https://h/b", {"key": "l"}, END)),
+    # Whatever else decides.
+    Download("http://h/k", "f"),
+    Download("https://h/k", "f"),
+    Download("https://h:8443/k", "f"),
+    Download("https://you@h/k", "f"),
+    Download("https://h/k?name=a", "f"),
+    Download("https://h/k?name=b", "f"),
+    Download("https://h/k?name=a&name=b", "f"),
+    Download("https://h/k?name=b&name=a", "f"),
+    Download("https://h/k?token=a", "f"),
+    Download("https://h/k%2Fl", "f"),
+    Download("https://h/k/l", "f"),
+    Download(PresignedRequest("GET", "https://h/k", {"Range": "bytes=0-9"}, END), "f"),
+    Download(PresignedRequest("GET", "https://h/k", {"Range": "bytes=0-8"}, END), "f"),
+    Download(PresignedRequest("GET", "https://h/k", {"x-tenant": "a"}, END), "f"),
+    Download(S3Object("b", "k"), "f", params={"Range": "bytes=0-9"}),
+    Download(S3Object("b", "k"), "f", if_match="a"),
+    Download(S3Object("b", "k"), "f", if_match="b"),
+    Download(S3Object("b", "k"), "f", checksum="md5:00"),
+    UploadItem("f", "https://h/upload?name=a"),
+    UploadItem("f", "https://h/upload?name=b"),
+    UploadItem("f", PresignedRequest("PUT", "https://h/upload?name=b", {"Content-Type": "text/plain"}, END)),
+    UploadItem("f", S3Object("b", "k"), params={"ContentType": "text/plain"}),
+    UploadItem("f", S3Object("b", "k"), params={"Metadata": {"a": "b"}}),
+    UploadItem("f", S3Object("b", "k"), params={"Metadata": [["a", "b"]]}),
+    UploadItem("f", S3Object("b", "k"), params={"Expires": datetime(2026, 1, 1, tzinfo=UTC)}),
+    UploadItem("f", S3Object("b", "k"), params={"Expires": date(2026, 1, 1)}),
+    UploadItem("f", S3Object("b", "k"), params={"Expires": datetime(2026, 1, 1)}),  # noqa: DTZ001
+    UploadItem("f", S3Object("b", "k"), params={"Expires": "2026-01-01T00:00:00+00:00"}),
+    UploadItem("f", S3Object("b", "k"), params={"SSECustomerKey": b"1"}),
+    UploadItem("f", S3Object("b", "k"), params={"SSECustomerKey": "1"}),
+    UploadItem("f", S3Object("b", "k"), params={"SSECustomerKey": 1}),
+    UploadItem("f", S3Object("b", "k"), params={"SSECustomerKey": True}),
+    UploadItem("f", S3Object("b", "k"), params={"SSECustomerKey": 1.0}),
+    UploadItem("f", S3Object("b", "k"), params={"SSECustomerKey": 10**5000}),
+    UploadItem("f", S3Object("b", "k"), params={"SSECustomerKey": {1, 2}}),
+    UploadItem("f", S3Object("b", "k"), params={"SSECustomerKey": (1, 2)}),
+    UploadItem("f", S3Object("b", "k"), params={"SSECustomerKey": timedelta(1)}),
+    UploadItem("f", S3Object("b", "k"), if_none_match="*"),
+    FormUpload("f", S3Object("b", "up/${filename}"), filename="a"),
+    FormUpload("f", S3Object("b", "up/${filename}"), filename="b"),
+    FormUpload("f", S3Object("b", "up/${filename}")),
+    FormUpload(b"", S3Object("b", "up/${filename}"), filename="a"),
+    FormUpload("f", PresignedPost("https://h/b", {"key": "up/${filename}"}, END), filename="a"),
+    FormUpload("f", PresignedPost("https://h/b", {"key": "up/${filename}"}, END), filename="b"),
+    FormUpload("f", PresignedPost("https://h/b", {"key": "k", "Content-Type": "a"}, END)),
+    FormUpload("f", PresignedPost("https://h/b", {"key": "k", "Expires": "a", "signature": "b", "AWSAccessKeyId": "c"}, END)),
+    FormUpload("f", PresignedPost("https://h/b?x=1", {"key": "k"}, END)),
+    FormUpload("f", S3Object("b", "k"), fields={"acl": "private"}),
+    FormUpload("f", S3Object("b", "k"), content_type="text/plain"),
 ]
 
 
@@ -95,6 +190,42 @@ def test_the_same_item(one: Item, other: Item) -> None:
 def test_other_items() -> None:
     keys = [key(item) for item in OTHERS]
     assert len({found.row for found in keys}) == len({found.what for found in keys}) == len(OTHERS)
+
+
+class Odd(dict[str, str]):
+    def items(self) -> Any:
+        raise RuntimeError("no")
+
+
+def endless() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    found["again"] = found
+    return found
+
+
+@pytest.mark.parametrize("value", [object(), io.BytesIO(b"abc"), lambda: 1, endless(), {"a": [object()]}, 1j], ids=describe)
+def test_a_parameter_that_no_later_run_could_compare(value: Any) -> None:
+    with pytest.raises(InvalidRequest, match="params: expected values that a later run can compare"):
+        key(UploadItem("f", S3Object("b", "k"), params={"Body": value}))
+
+
+VECTORS = json.loads((Path(__file__).parent / "vectors" / "journal_keys.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=[vector["item"] for vector in VECTORS])
+def test_golden_digests(vector: dict[str, str]) -> None:
+    """A journal of this format is read by every later version that has the same format number: its keys must not change."""
+    names = {kind.__name__: kind for kind in (Download, FormUpload, S3Object, Directory, PresignedRequest, PresignedPost)}
+    item = eval(vector["item"], {**names, "Upload": UploadItem, "datetime": datetime, "UTC": UTC, "END": END})
+    found = key(item)
+    assert {"row": found.row.hex(), "what": found.what.hex(), "format": FORMAT} == {
+        name: vector[name] for name in ("row", "what", "format")
+    }
+
+
+def test_keys_hold_nothing_that_can_be_read() -> None:
+    assert path_key("/a/b\udc80") != path_key("/a/b")
+    assert len(path_key("/a/b")) == 16
 
 
 def test_an_id_names_the_row_and_not_what_is_moved() -> None:
@@ -136,19 +267,89 @@ def test_what_no_later_run_could_do_again(item: Any, argument: str) -> None:
     ("row", "told"),
     [
         (None, Verdict.MOVE),
-        (Row(b"w", 1, State.BEGUN, None), Verdict.MOVE),
-        (Row(b"w", 1, State.FAILED, None), Verdict.MOVE),
-        (Row(b"w", 1, State.DONE, None), Verdict.SKIP),
-        (Row(b"w", 2, State.DONE, None), Verdict.SKIP),
-        (Row(b"w", 2, State.BEGUN, None), Verdict.SKIP),
-        (Row(b"w", 2, State.FAILED, None), Verdict.SKIP),
-        (Row(b"v", 1, State.DONE, None), Verdict.REFUSE),
-        (Row(b"v", 1, State.BEGUN, None), Verdict.REFUSE),
-        (Row(b"v", 2, State.BEGUN, None), Verdict.REFUSE),
+        (Row(b"w", 1, State.BEGUN), Verdict.MOVE),
+        (Row(b"w", 1, State.FAILED), Verdict.MOVE),
+        (Row(b"w", 1, State.DONE), Verdict.SKIP),
+        (Row(b"w", 2, State.DONE), Verdict.SKIP),
+        (Row(b"w", 2, State.BEGUN), Verdict.SKIP),
+        (Row(b"w", 2, State.FAILED), Verdict.SKIP),
+        (Row(b"v", 1, State.DONE), Verdict.REFUSE),
+        (Row(b"v", 1, State.BEGUN), Verdict.REFUSE),
+        (Row(b"v", 2, State.BEGUN), Verdict.REFUSE),
     ],
 )
 def test_verdicts(row: Row | None, told: Verdict) -> None:
     assert verdict(row, b"w", 2) is told
+
+
+@pytest.mark.parametrize(
+    ("holder", "told"),
+    [
+        (Row(b"v", 2, State.BEGUN), Verdict.CLASH),
+        (Row(b"v", 2, State.FAILED), Verdict.CLASH),
+        (Row(b"v", 2, State.DONE), Verdict.CLASH),
+        (Row(b"v", 1, State.DONE), Verdict.CLASH),
+        # What an earlier run did not bring there does not keep its place.
+        (Row(b"v", 1, State.FAILED), Verdict.MOVE),
+        (Row(b"v", 1, State.BEGUN), Verdict.MOVE),
+        # The same, by another id.
+        (Row(b"w", 1, State.DONE), Verdict.SKIP),
+        (Row(b"w", 2, State.BEGUN), Verdict.SKIP),
+        (Row(b"w", 1, State.FAILED), Verdict.MOVE),
+    ],
+)
+def test_verdicts_on_a_path_that_another_item_has(holder: Row, told: Verdict) -> None:
+    assert verdict(None, b"w", 2, holder) is told
+    assert verdict(Row(b"w", 1, State.FAILED), b"w", 2, holder) is told
+    assert verdict(Row(b"w", 1, State.DONE), b"w", 2, holder) is Verdict.SKIP
+    assert verdict(Row(b"x", 1, State.DONE), b"w", 2, holder) is Verdict.REFUSE
+
+
+UPLOAD: dict[str, Any] = {"upload_id": "x", "part_size": 5}
+RANGES: dict[str, Any] = {"etag": '"e"', "size": 9, "part_size": 5, "done": "ff"}
+
+
+@pytest.mark.parametrize("state", [UPLOAD, RANGES, {**RANGES, "etag": None}, None])
+def test_memos(state: Any) -> None:
+    text = None if state is None else json.dumps(state)
+    assert memo_of(text) == state
+    assert row_of((b"w", 1, 2, None if text is None else text.encode())) == Row(b"w", 1, State.FAILED, state)
+
+
+DAMAGED_MEMOS: list[Any] = [
+    5,
+    b"\xff",
+    "",
+    "x",
+    "[]",
+    "5",
+    "null",
+    "{}",
+    '{"a": 1}',
+    "[" * 100_000,
+    f'{{"upload_id": "x", "part_size": {"9" * 5000}}}',
+    *(json.dumps({**UPLOAD, name: value}) for name in UPLOAD for value in (None, 0, -1, "", [], True, 1.5, 2**70)),
+    *(json.dumps({**RANGES, "done": value}) for value in ("zz", "", "-1", "0x1", "1_0", " 1", 5, None)),
+    *(json.dumps({**RANGES, name: value}) for name in ("size", "part_size") for value in (None, 0, -5, "5", 1e300)),
+    json.dumps({**RANGES, "etag": 5}),
+    json.dumps({"upload_id": 5}),
+    json.dumps({**UPLOAD, **RANGES}),
+]
+
+
+@pytest.mark.parametrize("memo", DAMAGED_MEMOS, ids=lambda memo: str(memo)[:40])
+def test_a_memo_that_was_never_saved_so(memo: Any) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        memo_of(memo)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [("w", 1, 0, None), (b"w", "1", 0, None), (b"w", 1, 3, None), (b"w", 1, -1, None), (b"w", 1, "x", None), (None,) * 4],
+)
+def test_a_row_that_was_never_written_so(values: Any) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        row_of(values)
 
 
 def test_jobs() -> None:
@@ -161,11 +362,11 @@ def test_jobs() -> None:
 # --- the file ---------------------------------------------------------------------------------------------------------
 
 
-def begin(book: Book, number: int) -> tuple[Verdict, str | None]:
+def begin(book: Book, number: int) -> tuple[Verdict, Any]:
     name = b"%016d" % number
     call = Call(book.begin, (ItemKey(name, name),))
     book.apply([call])
-    answer: tuple[Verdict, str | None] = call.answer[0]
+    answer: tuple[Verdict, Any] = call.answer[0]
     return answer
 
 
@@ -202,9 +403,9 @@ def test_rows_outlive_the_book(tmp_path: Path) -> None:
 
 def test_a_memo_is_kept_until_the_item_is_done(tmp_path: Path) -> None:
     path, item = str(tmp_path / "journal"), ItemKey(b"1" * 16, b"1" * 16)
-    for state, kept in [(State.FAILED, '{"a": 1}'), (State.DONE, None)]:
+    for state, kept in [(State.FAILED, UPLOAD), (State.DONE, None)]:
         book = Book(path, "job", SETTINGS)
-        calls = [Call(book.begin, (item,)), Call(book.save, (item, '{"a": 1}')), Call(book.end, (item, state, 3))]
+        calls = [Call(book.begin, (item,)), Call(book.save, (item, json.dumps(UPLOAD))), Call(book.end, (item, state, 3))]
         book.apply(calls)
         book.close()
         book = Book(path, "job", SETTINGS)
@@ -212,11 +413,10 @@ def test_a_memo_is_kept_until_the_item_is_done(tmp_path: Path) -> None:
         book.close()
 
 
-def begin_again(book: Book, item: ItemKey) -> str | None:
+def begin_again(book: Book, item: ItemKey) -> Any:
     call = Call(book.begin, (item,))
     book.apply([call])
-    memo: str | None = call.answer[0][1]
-    return memo
+    return call.answer[0][1]
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:
@@ -270,6 +470,28 @@ def overwritten(path: Path) -> None:
     path.write_bytes(data)
 
 
+def changed(path: Path, statement: str) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute(statement)
+    connection.close()
+
+
+def settings_of_another_shape(path: Path) -> None:
+    changed(path, "update job set settings = '[]'")
+
+
+def salt_that_is_a_path(path: Path) -> None:
+    changed(path, "update job set salt = '/../../x'")
+
+
+def run_that_is_no_number(path: Path) -> None:
+    changed(path, "update job set run = 'x'")
+
+
+def older(path: Path) -> None:
+    changed(path, "pragma user_version = 1")
+
+
 def settings_lost(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("update job set settings = 'x'")
@@ -285,7 +507,11 @@ def job_lost(path: Path) -> None:
 DAMAGE = {
     not_a_database: "not a database",
     somebody_elses: "another program's",
-    newer: "format 99",
+    newer: f"format 99, not {FORMAT}",
+    older: f"format 1, not {FORMAT}",
+    settings_of_another_shape: "damaged",
+    salt_that_is_a_path: "damaged",
+    run_that_is_no_number: "damaged",
     torn: "malformed|damaged",
     overwritten: "malformed|damaged",
     settings_lost: "damaged",
@@ -347,7 +573,7 @@ async def test_those_that_wait_are_written_together(tmp_path: Path) -> None:
 async def test_a_memo_comes_back(tmp_path: Path) -> None:
     path, item = str(tmp_path / "journal"), ItemKey(b"1" * 16, b"2" * 16)
     tokens = []
-    for state in ({"upload_id": "x", "part_size": 5}, {"done": "ff"}, None, None):
+    for state in (UPLOAD, RANGES, None, None):
         async with open_journal(path, "job", SETTINGS) as journal:
             _, memo = await journal.begin(item)
             tokens.append(memo.token)
@@ -461,3 +687,30 @@ async def test_what_is_done_is_written_also_for_one_who_is_cancelled_before_the_
     again = await threads.run(Book, path, "job", SETTINGS)
     assert await threads.run(again.counts) == {State.DONE: 1}
     await threads.run(again.close)
+
+
+# --- paths of a run without a journal ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("most", [1, 3, 1000])
+async def test_the_first_has_a_path_in_memory_or_in_a_file(most: int) -> None:
+    claims = Claims(most)
+    told: dict[int, list[bytes | None]] = {number: [] for number in range(50)}
+    try:
+
+        async def claim(number: int, what: bytes) -> None:
+            told[number].append(await claims.claim(path_key(str(number)), what))
+
+        async with anyio.create_task_group() as tasks:
+            for number in [*range(50), *range(50)]:
+                tasks.start_soon(claim, number, b"%d" % number)
+        for number in range(50):
+            await claim(number, b"other")
+        assert len(claims._known) <= most
+    finally:
+        await claims.aclose()
+    assert told == {number: [None, b"%d" % number, b"%d" % number] for number in range(50)}
+
+
+async def test_claims_that_were_never_made_leave_nothing() -> None:
+    await Claims().aclose()

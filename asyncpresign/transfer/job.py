@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import inspect
 import os
+import secrets
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TypedDict, cast
+from typing import Self, TypedDict, assert_never, cast
 
 import anyio
 import anyio.lowlevel
 
-from ..errors import InvalidRequest, JournalError, PresignError, Problem, TransferError, UnsupportedRequest, describe
+from ..errors import (
+    InvalidRequest,
+    JournalError,
+    LocalFileError,
+    PresignError,
+    Problem,
+    TransferError,
+    UnsafePathError,
+    UnsupportedRequest,
+    describe,
+)
 from .crew import Caught, as_presign_error
 from .exchange import Exchange
-from .items import Item, Memo, Status, TransferResult
-from .journal import Journal, open_journal
+from .items import Download, Item, Memo, Status, TransferResult
+from .journal import Claims, Journal, open_journal
 from .report import Event, ItemFinished, ItemProgressed, ItemRetried, ItemStarted, TransferReport
-from .rows import State, Verdict, item_key, settings_text
-from .tree import absolute
+from .rows import KEY_BYTES, State, Verdict, item_key, local_path, path_key, settings_text
+from .tree import Locator, absolute
 
 OnEvent = Callable[[Event], object]
 Move = Callable[[Exchange, Item], Awaitable[TransferResult]]
@@ -76,17 +87,107 @@ def journal_of(
     return open_journal(absolute(os.fspath(path)), job or "", settings_text(settings))
 
 
+def _clash(item: Item) -> UnsafePathError:
+    expected = "the path of a file that no other item of the run or its journal has"
+    return UnsafePathError(Problem("destination", expected, repr(item)))
+
+
+class Places:
+    """Which local file each download of a run ends in, so that no two different ones end in the same.
+
+    A context, in which a run without a journal notes them; a journal has them in its rows.
+    """
+
+    def __init__(self, exchange: Exchange, journal: str | os.PathLike[str] | None = None) -> None:
+        self._exchange = exchange
+        self._locator = Locator()
+        self._turn = anyio.Lock(fast_acquire=True)
+        self._claims = Claims()
+        # Files of the caller's that are being written to, which are alive as long.
+        self._files: set[int] = set()
+        self._journal = journal
+        self._reserved: set[bytes] = set()
+
+    async def __aenter__(self) -> Self:
+        if self._journal is not None:
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                with suppress(OSError, ValueError):
+                    path = await self._exchange.threads.look(self._locator.locate, os.fspath(self._journal) + suffix)
+                    self._reserved.add(path_key(path))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._claims.aclose()
+
+    def is_reserved(self, path: bytes | None) -> bool:
+        """Whether it is the journal's own file."""
+        return path in self._reserved
+
+    async def key_of(self, item: Item) -> bytes | None:
+        """What stands for the file that a download ends in; None if there is none, or it cannot be said: then it fails."""
+        if not isinstance(item, Download):
+            return None
+        try:
+            path = local_path(item)
+            if path is None:
+                return None
+            # One after the other, so that of two items the first is the first here too.
+            async with self._turn:
+                return path_key(await self._exchange.threads.look(self._locator.locate, path))
+        except (OSError, ValueError):
+            return None
+
+    async def first(self, item: Item, move: Callable[[], Awaitable[TransferResult]]) -> TransferResult:
+        """What `move` says, if `item` is the first that has its destination; a result that says so if it is a later one."""
+        if not isinstance(item, Download) or item.destination is None:
+            return await move()
+        path = await self.key_of(item)
+        if path is None:
+            return await self._alone(item, move)
+        what = self._what(item)
+        earlier = await self._claims.claim(path, what)
+        if earlier is None:
+            return await move()
+        return TransferResult(item, Status.SKIPPED) if earlier == what else refused(item, _clash(item))
+
+    def _what(self, item: Item) -> bytes:
+        try:
+            return item_key(item, absolute).what
+        except PresignError:
+            # Like no other one.
+            return secrets.token_bytes(KEY_BYTES)
+
+    async def _alone(self, item: Download, move: Callable[[], Awaitable[TransferResult]]) -> TransferResult:
+        """What goes to a file of the caller's, one item at a time: what two write at once is mixed."""
+        file = id(item.destination)
+        if file in self._files:
+            expected = "a file that no other item is writing to"
+            return refused(item, UnsafePathError(Problem("destination", expected, describe(item.destination))))
+        self._files.add(file)
+        try:
+            return await move()
+        finally:
+            self._files.discard(file)
+
+
 class Job:
     """What a run does with an item. `scope` is cancelled when the run cannot go on, because of `failure`."""
 
     def __init__(
-        self, exchange: Exchange, move: Move, journal: Journal | None, on_event: OnEvent | None, report: TransferReport
+        self,
+        exchange: Exchange,
+        move: Move,
+        journal: Journal | None,
+        on_event: OnEvent | None,
+        report: TransferReport,
+        places: Places,
     ) -> None:
         self._exchange = exchange
         self._move = move
         self._journal = journal
         self._on_event = on_event
         self._report = report
+        self._places = places
         self.scope: anyio.CancelScope = anyio.CancelScope()
         self.failure: Exception | None = None
 
@@ -108,20 +209,29 @@ class Job:
 
     async def _recorded(self, item: Item) -> TransferResult:
         if self._journal is None:
-            return await self._moved(item, None)
+            return await self._places.first(item, lambda: self._moved(item, None))
         try:
-            key = item_key(item, absolute)
-        except InvalidRequest as error:
+            key = item_key(item, absolute, await self._places.key_of(item))
+        except (InvalidRequest, LocalFileError) as error:
             return refused(item, error)
+        if self._places.is_reserved(key.path):
+            return refused(item, _clash(item))
         verdict, memo = await self._journal.begin(key)
-        if verdict is Verdict.SKIP:
-            return TransferResult(item, Status.SKIPPED)
-        if verdict is Verdict.REFUSE:
-            expected = "an id that no other item of the job has or had"
-            return refused(item, InvalidRequest(Problem("id", expected, describe(item.id))))
-        result = await self._moved(item, memo)
-        await self._journal.end(key, State.DONE if result.error is None else State.FAILED, result.size)
-        return result
+        match verdict:
+            case Verdict.MOVE:
+                result = await self._moved(item, memo)
+                await self._journal.end(key, State.DONE if result.error is None else State.FAILED, result.size)
+                return result
+            case Verdict.SKIP:
+                return TransferResult(item, Status.SKIPPED)
+            case Verdict.REFUSE:
+                expected = "an id that no other item of the job has or had"
+                return refused(item, InvalidRequest(Problem("id", expected, describe(item.id))))
+            case Verdict.CLASH:
+                return refused(item, _clash(item))
+            case Verdict.DAMAGED:
+                return refused(item, JournalError("the item's row in the journal is damaged; a new job needs a new file"))
+        assert_never(verdict)
 
     async def _moved(self, item: Item, memo: Memo | None) -> TransferResult:
         self._tell(ItemStarted(item))

@@ -11,33 +11,38 @@ https://www.sqlite.org/wal.html
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import anyio
 
 from ..errors import JournalError, redact
 from .files import Threads
 from .items import Memo
-from .rows import ItemKey, Row, State, Verdict, job_problem, verdict
+from .rows import ItemKey, Row, State, Verdict, job_problem, row_of, verdict
 
-FORMAT = 1
+FORMAT = 2
 APPLICATION = int.from_bytes(b"apjl")
 # A row's place is by chance, so every row of a transaction is in a page of its own: small pages, written back late, halve
 # what an item costs. Bytes, pages, and KiB.
 PAGE = 1024
 CHECKPOINT = 16 * 1024
 CACHE = 16 * 1024
+# Paths that a run without a journal keeps in memory, about 20 MB, before it writes them down.
+MOST_IN_MEMORY = 100_000
+_SALT = re.compile("[0-9a-f]{8}").fullmatch
 
 _TABLES = (
     f"pragma application_id = {APPLICATION}",
     f"pragma user_version = {FORMAT}",
     "create table job (name text not null, settings text not null, salt text not null, run integer not null)",
     """create table item (key blob primary key, what blob not null, run integer not null, state integer not null,
-    size integer not null, memo text) without rowid""",
+    size integer not null, memo text, path blob) without rowid""",
+    "create unique index item_path on item (path) where path is not null",
 )
 
 
@@ -101,6 +106,9 @@ class Book:
         name, told, salt, run = ask("select name, settings, salt, run from job").fetchone()
         if problem := job_problem((name, told), job, settings):
             raise self._refused(problem)
+        if not isinstance(run, int) or not isinstance(salt, str) or not _SALT(salt):
+            # The salt is a part of file names.
+            raise self._refused("damaged: the row of the job")
         ask("update job set run = run + 1")
         ask("commit")
         return run + 1, salt
@@ -115,16 +123,31 @@ class Book:
         for call, answer in zip(calls, answers, strict=True):
             call.answer.append(answer)
 
-    def begin(self, key: ItemKey) -> tuple[Verdict, str | None]:
+    def begin(self, key: ItemKey) -> tuple[Verdict, Mapping[str, Any] | None]:
         """What to do about an item, and what its last run left; noted as begun if it is to be moved."""
-        found = self._connection.execute("select what, run, state, memo from item where key = ?", (key.row,)).fetchone()
-        row = None if found is None else Row(found[0], found[1], State(found[2]), found[3])
-        told = verdict(row, key.what, self.run)
-        if row is None:
-            self._connection.execute("insert into item values (?, ?, ?, 0, 0, null)", (key.row, key.what, self.run))
-        elif told is Verdict.MOVE:
-            self._connection.execute("update item set run = ?, state = 0 where key = ?", (self.run, key.row))
+        ask = self._connection.execute
+        try:
+            row = self._row("key = ?", key.row)
+            holder = None if key.path is None else self._row("path = ? and key <> ?", key.path, key.row)
+        except ValueError:
+            return Verdict.DAMAGED, None
+        told = verdict(row, key.what, self.run, holder)
+        if told is Verdict.MOVE:
+            if holder is not None:
+                ask("update item set path = null where path = ?", (key.path,))
+            if row is None:
+                ask("insert into item values (?, ?, ?, 0, 0, null, ?)", (key.row, key.what, self.run, key.path))
+            else:
+                ask("update item set run = ?, state = 0, path = ? where key = ?", (self.run, key.path, key.row))
         return told, None if row is None else row.memo
+
+    def _row(self, condition: str, *values: bytes) -> Row | None:
+        # A memo that is no text fails to be read as one, and not only to be understood.
+        found = self._connection.execute(
+            f"select what, run, state, cast(memo as blob) from item where {condition}",
+            values,
+        ).fetchone()
+        return None if found is None else row_of(found)
 
     def end(self, key: ItemKey, state: State, size: int) -> None:
         # What is left of a failed item may still serve the next run.
@@ -171,25 +194,24 @@ class Call:
         self.answer: list[Any] = []
 
 
-class Journal:
-    """A `Book` for many tasks: whoever comes first writes for all that wait behind it."""
+class _Applies(Protocol):
+    def apply(self, calls: Sequence[Call]) -> None: ...
 
-    def __init__(self, book: Book, threads: Threads) -> None:
+    def close(self) -> None: ...
+
+
+_Book = TypeVar("_Book", bound=_Applies)
+
+
+class Batches(Generic[_Book]):
+    """A database for many tasks: whoever comes first writes for all that wait behind it."""
+
+    def __init__(self, book: _Book, threads: Threads) -> None:
         self._book = book
         self._threads = threads
         self._lock = anyio.Lock(fast_acquire=True)
         self._waiting: list[Call] = []
         self._failure: JournalError | None = None
-
-    async def begin(self, key: ItemKey) -> tuple[Verdict, Memo]:
-        told, text = await self._ask(self._book.begin, key)
-        return told, _Memo(self, key, f"{self._book.salt}{key.what.hex()}", None if text is None else json.loads(text))
-
-    async def end(self, key: ItemKey, state: State, size: int) -> None:
-        await self._ask(self._book.end, key, state, size)
-
-    async def save(self, key: ItemKey, state: Mapping[str, Any] | None) -> None:
-        await self._ask(self._book.save, key, None if state is None else json.dumps(state))
 
     async def _ask(self, of: Callable[..., Any], *args: Any) -> Any:
         call = Call(of, args)
@@ -216,6 +238,20 @@ class Journal:
             with suppress(JournalError):
                 self._book.apply(self._waiting)
         self._book.close()
+
+
+class Journal(Batches[Book]):
+    """A `Book` for many tasks."""
+
+    async def begin(self, key: ItemKey) -> tuple[Verdict, Memo]:
+        told, state = await self._ask(self._book.begin, key)
+        return told, _Memo(self, key, f"{self._book.salt}{key.what.hex()}", state)
+
+    async def end(self, key: ItemKey, state: State, size: int) -> None:
+        await self._ask(self._book.end, key, state, size)
+
+    async def save(self, key: ItemKey, state: Mapping[str, Any] | None) -> None:
+        await self._ask(self._book.save, key, None if state is None else json.dumps(state))
 
 
 class _Memo:
@@ -251,3 +287,86 @@ async def open_journal(path: str, job: str, settings: str) -> AsyncIterator[Jour
         yield opened[0]
     finally:
         await threads.run(end, certain=True)
+
+
+# --- paths of a run without a journal ---------------------------------------------------------------------------------
+
+
+class _PathBook:
+    """A temporary database of paths, and what the first item of each moves; gone when it is closed. Every call blocks."""
+
+    def __init__(self, known: Mapping[bytes, bytes]) -> None:
+        self._connection = sqlite3.connect("", timeout=0, isolation_level=None, check_same_thread=False)
+        with _as_error():
+            ask = self._connection.execute
+            for setting in ("journal_mode = off", "synchronous = off", f"page_size = {PAGE}", f"cache_size = -{CACHE}"):
+                ask(f"pragma {setting}")
+            ask("create table place (path blob primary key, what blob) without rowid")
+            ask("begin")
+            self._connection.executemany("insert into place values (?, ?)", sorted(known.items()))
+            ask("commit")
+
+    def apply(self, calls: Sequence[Call]) -> None:
+        with _as_error():
+            self._connection.execute("begin")
+            for call in calls:
+                call.answer.append(call.of(*call.args))
+            self._connection.execute("commit")
+
+    def claim(self, path: bytes, what: bytes) -> bytes | None:
+        ask = self._connection.execute
+        if ask("insert or ignore into place values (?, ?)", (path, what)).rowcount:
+            return None
+        earlier: bytes = ask("select what from place where path = ?", (path,)).fetchone()[0]
+        return earlier
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):
+            self._connection.close()
+
+
+@contextmanager
+def _as_error() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise JournalError(f"the temporary index of paths cannot be written: {error}") from None
+
+
+class _PathBatches(Batches[_PathBook]):
+    async def claim(self, path: bytes, what: bytes) -> bytes | None:
+        earlier: bytes | None = await self._ask(self._book.claim, path, what)
+        return earlier
+
+
+class Claims:
+    """Which item of a run has which path: the first that claims it. In memory first, then in a temporary file."""
+
+    def __init__(self, most_in_memory: int = MOST_IN_MEMORY) -> None:
+        self._most = most_in_memory
+        self._known: dict[bytes, bytes] = {}
+        self._is_full = False
+        self._threads = Threads(1)
+        self._opening = anyio.Lock(fast_acquire=True)
+        self._opened: list[_PathBatches] = []
+
+    async def claim(self, path: bytes, what: bytes) -> bytes | None:
+        """What the item moves that has `path` already; None if this is the first."""
+        if not self._is_full:
+            earlier = self._known.get(path)
+            if earlier is None:
+                self._known[path] = what
+                self._is_full = len(self._known) >= self._most
+            return earlier
+        async with self._opening:
+            if not self._opened:
+                await self._threads.run(self._open)
+        return await self._opened[0].claim(path, what)
+
+    def _open(self) -> None:
+        self._opened.append(_PathBatches(_PathBook(self._known), self._threads))
+        self._known = {}
+
+    async def aclose(self) -> None:
+        for batches in self._opened:
+            await self._threads.run(batches.close, certain=True)

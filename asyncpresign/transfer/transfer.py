@@ -32,7 +32,7 @@ from .engine import perform, send
 from .exchange import Exchange
 from .files import Threads
 from .items import Destination, Download, FormUpload, IfExists, Item, Source, Status, TransferResult, Upload
-from .job import Job, OnEvent, RunOptions, Settled, check_run, journal_of
+from .job import Job, OnEvent, Places, RunOptions, Settled, check_run, journal_of
 from .listing import CommonPrefix, ObjectInfo, check_texts, listed
 from .paths import Directory
 from .plan import MULTIPART_THRESHOLD, Sizes
@@ -278,11 +278,17 @@ class Transfer:
 
         `items` is read only as fast as there is room: at most about twice `concurrency` items are alive at once. Leaving
         the context early stops what is under way and leaves nothing of it. What `items` itself raises is raised to who
-        reads the results, after those of the items before.
+        reads the results, after those of the items before. Two downloads never end in one file: an item that comes twice is
+        moved once, the other one is skipped; a different one that goes to the same path is an `UnsafePathError`.
         """
         self._check_entered()
-        async with results_of(items, partial(self._outcome, self._exchange), self._limits.concurrency) as results:
-            yield results
+        async with Places(self._exchange) as places:
+
+            async def outcome(item: Item) -> TransferResult:
+                return await places.first(item, partial(self._outcome, self._exchange, item))
+
+            async with results_of(items, outcome, self._limits.concurrency) as results:
+                yield results
 
     async def run(
         self,
@@ -300,7 +306,7 @@ class Transfer:
         whatever ended the first, skips those and finishes the rest. `job` is its name; another job's journal, or one begun
         with other settings, in use, or damaged is a `JournalError`. An item is known by its `id`, which is then its own, or
         else by what it moves and where to; it must be one that can be begun again: from a path or bytes, to a path or a
-        `Directory`.
+        `Directory`. Two downloads never end in one file, as in `stream`.
 
         `on_event` is called with an `Event` when an item begins, is tried again, and ends; what it raises ends the run and is
         raised. More than one of `processes` is not there yet.
@@ -309,8 +315,8 @@ class Transfer:
         check_run(journal, job, on_event, processes)
         report = TransferReport()
         started = self._edge.monotonic()
-        async with journal_of(journal, job, self._exchange) as book:
-            work = Job(self._exchange, self._outcome, book, on_event, report)
+        async with journal_of(journal, job, self._exchange) as book, Places(self._exchange, journal) as places:
+            work = Job(self._exchange, self._outcome, book, on_event, report, places)
             # While some items wait for the journal others move.
             workers = self._limits.concurrency * (1 if book is None else 2)
             with work.scope:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from unicodedata import normalize
@@ -41,8 +42,67 @@ def destination_of(source: PresignedRequest | str | S3Object, destination: Direc
 
 
 def absolute(path: str) -> str:
-    """`path` as it is whatever the working directory."""
-    return os.path.abspath(path)
+    """`path` as it is whatever the working directory. Raises `LocalFileError` when that is gone."""
+    try:
+        return os.path.abspath(path)
+    except OSError as error:
+        raise LocalFileError(error.strerror or type(error).__name__, path=path) from None
+
+
+class Locator:
+    """Which file a path names: one string for every way to name it, by relative paths, links and, where the disk mixes them
+    up, by case and Unicode forms.
+    """
+
+    # Folders that are remembered, so that a file costs two looks at the disk.
+    MOST = 1000
+
+    def __init__(self, mixes: Callable[[str], bool] | None = None) -> None:
+        self._mixes = mixes or mixes_case
+        self._folders: dict[tuple[str, int, int], tuple[str, bool]] = {}
+
+    def locate(self, path: str) -> str:
+        """Raises `OSError` and `ValueError`."""
+        if os.path.islink(path):
+            path = os.path.realpath(path)
+        folder, name = os.path.split(path)
+        real, mixes = self._folder(folder or os.curdir)
+        found = os.path.join(real, name)
+        return folded(found) if mixes else found
+
+    def _folder(self, folder: str) -> tuple[str, bool]:
+        try:
+            status = os.stat(folder)
+        except FileNotFoundError:
+            # It will be made; the disk of what there is of its path decides.
+            real = os.path.realpath(folder)
+            return real, self._mixes(real)
+        # By what it is, too: the path may lead to another folder later.
+        key = (folder, status.st_dev, status.st_ino)
+        if key not in self._folders:
+            if len(self._folders) >= self.MOST:
+                self._folders.clear()
+            real = os.path.realpath(folder)
+            self._folders[key] = real, self._mixes(real)
+        return self._folders[key]
+
+
+def mixes_case(folder: str) -> bool:
+    """Whether the disk of `folder`, a resolved path, takes names for one that differ in case: by looking for a folder of the
+    path by another one. By what is usual on the system where no folder of that disk has letters in its name.
+    """
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    disk = os.lstat(folder).st_dev
+    while (above := os.path.dirname(folder)) != folder and os.lstat(above).st_dev == disk:
+        name = os.path.basename(folder)
+        if (other := name.swapcase()) != name:
+            try:
+                return os.path.samestat(os.lstat(folder), os.lstat(os.path.join(above, other)))
+            except OSError:
+                return False
+        folder = above
+    return sys.platform in ("darwin", "win32")
 
 
 # --- whole trees ------------------------------------------------------------------------------------------------------

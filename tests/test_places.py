@@ -1,0 +1,270 @@
+"""No two different downloads of one run end in one file, by whatever names; equal ones are moved once."""
+
+from __future__ import annotations
+
+import io
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import pytest
+
+from asyncpresign import (
+    Directory,
+    Download,
+    InvalidRequest,
+    JournalError,
+    S3Object,
+    Transfer,
+    TransferReport,
+    UnsafePathError,
+    Upload,
+)
+from asyncpresign.http.transport import Request
+from asyncpresign.transfer.items import Item, Status
+from asyncpresign.transfer.tree import Locator, mixes_case
+
+from .fake_transport import FakeTransport, Say, World, make_signer
+from .test_files import posix
+
+HOW = pytest.mark.parametrize("how", ["run", "stream", "journal"])
+
+
+def content(request: Request, _: bytes) -> Say:
+    return Say(body=request.url.partition("?")[0].encode())
+
+
+async def moved(items: Any, tmp_path: Path, how: str, concurrency: int = 1, transport: Any = None) -> TransferReport:
+    transport = transport or FakeTransport(otherwise=content)
+    async with Transfer(make_signer(), transport=transport, edge=World().edge(), concurrency=concurrency) as moving:
+        if how != "stream":
+            return await moving.run(items, journal=tmp_path / "journal" if how == "journal" else None)
+        report = TransferReport()
+        async with moving.stream(items) as results:
+            async for result in results:
+                report.add(result)
+        return report
+
+
+def places(root: Path) -> dict[str, tuple[Any, Any]]:
+    """Two ways to name one file; `root/real` and a link to it are there."""
+    real = root / "real"
+    inside = "http://h/1/f", Directory(real)
+    return {
+        "two URLs with one last piece": (inside, ("http://h/2/f", Directory(real))),
+        "a folder and a path": (inside, ("http://h/2/g", real / "f")),
+        "a name": (inside, ("http://h/2/g", Directory(real, name="f"))),
+        "a folder of the root": (inside, ("http://h/2/g", Directory(root, name="real/f"))),
+        "a path with dots": (inside, ("http://h/2/g", f"{real}/./../real//f")),
+        "a relative path": (inside, ("http://h/2/g", os.path.relpath(real / "f"))),
+        "a linked folder": (inside, ("http://h/2/g", root / "link" / "f")),
+        "a root that is a link": (inside, ("http://h/2/f", Directory(root / "link"))),
+        "a link to the file": (inside, ("http://h/2/g", root / "file link")),
+        "folders that are not there yet": (
+            ("http://h/1/f", Directory(root / "link", name="new/er/f")),
+            ("http://h/2/f", Directory(real, name="new/er/f")),
+        ),
+        "another version": ((S3Object("b", "f", "1"), Directory(real)), (S3Object("b", "f", "2"), Directory(real))),
+        "another bucket": ((S3Object("b", "f"), Directory(real)), (S3Object("c", "f"), Directory(real))),
+    }
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "file link").symlink_to("real/f")
+    return tmp_path
+
+
+def file_of(root: Path) -> list[bytes]:
+    return [path.read_bytes() for path in root.rglob("f") if path.is_file()]
+
+
+@posix
+@HOW
+@pytest.mark.parametrize("if_exists", ["overwrite", "skip", "verify", "error"])
+@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize("ways", places(Path()).keys())
+async def test_the_later_of_two_items_for_one_path_is_refused(
+    ways: str, concurrency: int, if_exists: Any, how: str, root: Path
+) -> None:
+    (one, here), (other, there) = places(root)[ways]
+    items = [Download(one, here), Download(other, there, if_exists=if_exists)]
+    report = await moved(items, root, how, concurrency)
+    assert (report.done, report.skipped, [type(failure.error) for failure in report.failures]) == (1, 0, [UnsafePathError])
+    assert report.failures[0].item is items[1]
+    assert len(await anyio.to_thread.run_sync(file_of, root)) == 1
+
+
+@HOW
+@pytest.mark.parametrize("concurrency", [1, 4])
+async def test_equal_items_are_moved_once(how: str, concurrency: int, root: Path) -> None:
+    transport = FakeTransport(otherwise=content)
+    items = [
+        Download("http://h/f?X-Amz-Signature=1&X-Amz-Date=1", root / "f"),
+        Download("http://h/f?X-Amz-Signature=2&X-Amz-Date=2", Directory(root)),
+        Download("http://h/f", root / "f", if_exists="overwrite", size=None),
+    ]
+    report = await moved(items, root, how, concurrency, transport)
+    assert (report.done, report.skipped, report.failed, transport.sent) == (1, 2, 0, 1)
+
+
+@HOW
+async def test_other_places_are_other_items(how: str, root: Path) -> None:
+    items: list[Item] = [Download("http://h/f", Directory(root / name)) for name in ("a", "b", "a/b")]
+    items += [Download("http://h/f", root / name) for name in ("f", "F", "f ")]
+    items += [Upload(b"abc", S3Object("b", "k"))] * (1 if how == "journal" else 2)
+    report = await moved(items, root, how)
+    assert (report.done, report.failed) == (len(items), 0)
+
+
+@HOW
+async def test_a_thousand_objects_with_one_name_are_one_file_and_errors(how: str, root: Path) -> None:
+    """What servers that hand out one file name for all lost silently before."""
+    items = (Download(f"http://h/{number}/AO2D.root", Directory(root)) for number in range(100))
+    report = await moved(items, root, how, 8)
+    assert (report.done, report.failed) == (1, 99)
+
+
+async def test_what_an_earlier_run_brought_is_not_overwritten_by_another_item(root: Path) -> None:
+    one, other = Download("http://h/1", root / "f"), Download("http://h/2", root / "f")
+    assert (await moved([one], root, "journal")).done == 1
+    report = await moved([other], root, "journal")
+    assert [type(failure.error) for failure in report.failures] == [UnsafePathError]
+    assert (await moved([one], root, "journal")).skipped == 1
+
+
+async def test_what_failed_in_an_earlier_run_does_not_keep_its_path(root: Path) -> None:
+    one, other = Download("http://h/1", root / "f"), Download("http://h/2", root / "f")
+    refusing = FakeTransport(otherwise=Say(404))
+    assert (await moved([one], root, "journal", transport=refusing)).failed == 1
+    assert (await moved([other], root, "journal")).done == 1
+    report = await moved([one], root, "journal")
+    assert [type(failure.error) for failure in report.failures] == [UnsafePathError]
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+async def test_the_journal_itself_is_no_destination(suffix: str, root: Path) -> None:
+    items = [Download("http://h/1", root / f"journal{suffix}"), Download("http://h/2", root / "f")]
+    report = await moved(items, root, "journal")
+    assert (report.done, [type(failure.error) for failure in report.failures]) == (1, [UnsafePathError])
+    assert (await moved(items, root, "journal")).skipped == 1
+
+
+@pytest.mark.parametrize("how", ["run", "stream"])
+async def test_a_file_of_the_callers_takes_one_item_at_a_time(how: str, root: Path) -> None:
+    for concurrency, done in ((1, 2), (2, 1)):
+        file = io.BytesIO()
+        items = [Download(f"http://h/{number}", file) for number in range(2)]
+        report = await moved(items, root, how, concurrency)
+        assert (report.done, report.failed) == (done, 2 - done)
+        assert file.getvalue() in (b"http://h/0http://h/1", b"http://h/0")
+
+
+@pytest.mark.parametrize("mixes", [False, True])
+async def test_a_disk_that_mixes_names_up(mixes: bool, root: Path) -> None:
+    locator = Locator(lambda _: mixes)
+    names = ["ä/Straße", "A\u0308/STRASSE", "a\u0308/strasse"]
+    found = {await anyio.to_thread.run_sync(locator.locate, str(root / name)) for name in names}
+    assert len(found) == (1 if mixes else 3)
+
+
+def test_whether_a_disk_mixes_names_up_is_looked_at(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = root / "Cased"
+    folder.mkdir()
+    assert not mixes_case(str(folder))
+    assert not mixes_case(str(folder / "none" / "there"))
+    look = os.lstat
+    monkeypatch.setattr(os, "lstat", lambda path: look(str(path).replace("cASED", "Cased")))
+    assert mixes_case(str(folder))
+    assert mixes_case(str(folder / "1"))
+
+
+def test_a_locator_forgets_and_notices_another_folder_of_the_same_name(root: Path) -> None:
+    locator = Locator()
+    locator.MOST = 2  # type: ignore[misc]
+    for name in "abcd":
+        (root / name).mkdir()
+        assert locator.locate(str(root / name / "f")) == str(root / name / "f")
+    assert len(locator._folders) <= 2
+    (root / "d").rmdir()
+    (root / "d").symlink_to("a")
+    assert locator.locate(str(root / "d" / "f")) == str(root / "a" / "f")
+
+
+# --- rows that somebody damaged ---------------------------------------------------------------------------------------
+
+
+def damage(path: Path, statement: str) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute(statement)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update item set state = 7 where state = 2",
+        "update item set state = 'x' where state = 2",
+        "update item set what = 'text' where state = 2",
+        "update item set run = 'x' where state = 2",
+        "update item set memo = 'no JSON' where state = 2",
+        "update item set memo = x'ff' where state = 2",
+        "update item set memo = cast(x'ff' as text) where state = 2",
+        "update item set memo = '{\"upload_id\": 5}' where state = 2",
+        "update item set memo = 5 where state = 2",
+        f"update item set memo = '{'[' * 100_000}' where state = 2",
+    ],
+    ids=lambda statement: statement[16:45],
+)
+async def test_a_damaged_row_is_its_items_error_and_the_others_go_on(statement: str, root: Path) -> None:
+    items = [Download(f"http://h/{number}", root / f"{number}") for number in range(4)]
+
+    def once(request: Request, _: bytes) -> Say:
+        return Say(404) if request.url == "http://h/1" else content(request, b"")
+
+    report = await moved(items[:3], root, "journal", transport=FakeTransport(otherwise=once))
+    assert (report.done, report.failed) == (2, 1)
+    await anyio.to_thread.run_sync(damage, root / "journal", statement)
+    report = await moved(items, root, "journal")
+    assert (report.done, report.skipped, [type(failure.error) for failure in report.failures]) == (1, 2, [JournalError])
+    assert report.failures[0].item is items[1]
+
+
+# --- what is known by what --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        lambda: [Upload(b"x", f"http://h/upload?name={name}") for name in "abc"],
+        lambda: [Upload(b"x", S3Object("b", "k"), params={"Metadata": {"n": name}}) for name in "abc"],
+        lambda: [Upload(b"x", f"http://{name}@h/upload") for name in "abc"],
+        lambda: [Upload(b"x", f"http://h/upload%2{name}") for name in "abc"],
+    ],
+)
+async def test_items_that_differ_in_what_decides_are_all_moved(items: Callable[[], list[Item]], root: Path) -> None:
+    transport = FakeTransport()
+    report = await moved(items(), root, "journal", transport=transport)
+    assert (report.done, report.skipped, transport.sent) == (3, 0, 3)
+    assert (await moved(items(), root, "journal", transport=transport)).skipped == 3
+
+
+async def test_a_parameter_that_cannot_be_compared_is_that_items_error(root: Path) -> None:
+    items = [Upload(b"x", S3Object("b", "k"), params={"Metadata": object()}), Upload(b"x", S3Object("b", "k"))]
+    report = await moved(items, root, "journal")
+    assert (report.done, [type(failure.error) for failure in report.failures]) == (1, [InvalidRequest])
+
+
+async def test_one_result_is_skipped_and_says_so(root: Path) -> None:
+    item = Download("http://h/1", root / "f")
+    transport = FakeTransport(otherwise=content)
+    async with (
+        Transfer(transport=transport, edge=World().edge(), concurrency=1) as moving,
+        moving.stream([item, item]) as results,
+    ):
+        assert [result.status async for result in results] == [Status.DONE, Status.SKIPPED]

@@ -120,6 +120,8 @@ def canonical(argument: str, value: object, depth: int = 0) -> object:
             return ["seconds", value.days, value.seconds, value.microseconds]
         case os.PathLike():
             return ["path", os.fspath(value)]
+        case _:
+            pass
     if depth < _DEEPEST:
         match value:
             case Mapping():
@@ -130,6 +132,8 @@ def canonical(argument: str, value: object, depth: int = 0) -> object:
                 return ["set", sorted((canonical(argument, each, depth + 1) for each in value), key=json.dumps)]
             case Sequence():
                 return ["list", *(canonical(argument, each, depth + 1) for each in value)]
+            case _:
+                pass
     raise InvalidRequest(
         Problem(argument, "values that a later run can compare: numbers, strings, bytes, times", describe(value))
     )

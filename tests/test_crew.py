@@ -6,7 +6,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from asyncpresign.transfer.crew import work_through
+from asyncpresign.transfer.crew import finish, work_through
 
 
 async def test_all_pieces_are_worked_on_in_order_and_not_too_many_at_once() -> None:
@@ -59,3 +59,58 @@ async def test_being_cancelled_is_no_failure() -> None:
 
 async def test_no_pieces() -> None:
     await work_through([], 3, lambda piece: checkpoint())
+
+
+# --- what must not be broken off --------------------------------------------------------------------------------------
+
+
+async def test_what_fails_fails_as_it_is() -> None:
+    async def work() -> None:
+        await checkpoint()
+        raise LookupError("the work's own")
+
+    with pytest.raises(LookupError, match="the work's own"):
+        await finish(work, 5)
+
+
+async def test_a_caller_who_is_cancelled_waits_for_the_end_and_goes_no_further() -> None:
+    done: list[str] = []
+
+    async def work() -> None:
+        scope.cancel()
+        for _ in range(5):
+            await checkpoint()
+        done.append("work")
+
+    with anyio.CancelScope() as scope:
+        await finish(work, 60)
+        done.append("caller")
+    assert (done, scope.cancelled_caught) == (["work"], True)
+
+
+async def test_a_caller_who_is_cancelled_waits_no_longer_than_it_was_told() -> None:
+    ended: list[str] = []
+
+    async def work() -> None:
+        scope.cancel()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.append("work")
+
+    with anyio.CancelScope() as scope:
+        await finish(work, 0)
+        ended.append("caller")
+    assert (ended, scope.cancelled_caught) == (["work"], True)
+
+
+async def test_nothing_is_begun_for_a_caller_who_is_cancelled_already() -> None:
+    begun: list[str] = []
+
+    async def work() -> None:
+        begun.append("work")
+
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await finish(work, 60)
+    assert (begun, scope.cancelled_caught) == ([], True)

@@ -76,6 +76,18 @@ WRONG: dict[str, tuple[Any, set[str]]] = {
     "an upload to a number": (Upload(b"abc", 5), {"destination"}),  # type: ignore[arg-type]
     "an upload by GET": (Upload(b"abc", PresignedRequest("GET", URL, {}, END)), {"destination"}),
     "an upload with no checksum": (Upload(b"abc", OBJECT, checksum="x:00"), {"checksum"}),
+    "an upload with a checksum of no kind": (
+        Upload(b"abc", OBJECT, params={"ChecksumAlgorithm": "CRC16"}),
+        {"params['ChecksumAlgorithm']"},
+    ),
+    "an upload with a digest that is none": (
+        Upload(b"abc", OBJECT, params={"ChecksumCRC32": "x"}),
+        {"params['ChecksumCRC32']"},
+    ),
+    "an upload with a digest of another size": (
+        Upload(b"abc", OBJECT, params={"ChecksumCRC32": "AAAAAAA="}),
+        {"params['ChecksumCRC32']"},
+    ),
     "an upload that overwrites nothing but one": (Upload(b"abc", OBJECT, if_none_match="x"), {"if_none_match"}),
     "an upload that says it twice": (
         Upload(b"abc", URL, params={"IfNoneMatch": "*"}, if_none_match="x"),

@@ -168,3 +168,26 @@ def test_a_query_parameter_is_not_said_twice() -> None:
     presigner = Presigner(Credentials("AKID", "secret"), region="us-east-1")
     with pytest.raises(InvalidRequest, match=r"^extra_query\['list-type'\]: "):
         presigner.presign("list_objects_v2", {"Bucket": "bucket"}, extra_query={"list-type": "1"})
+
+
+SIGNED = ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Security-Token", "Signature")
+
+
+@pytest.mark.parametrize("name", [f"X-Amz-{name}" for name in SIGNED])
+def test_what_signing_writes_itself_is_not_added_by_a_caller(name: str) -> None:
+    presigner = Presigner(Credentials("AKID", "secret"), region="us-east-1")
+    for given in (name, name.lower()):
+        for argument in ("extra_query", "extra_headers"):
+            with pytest.raises(InvalidRequest) as caught:
+                presigner.presign("get_object", {"Bucket": "bucket", "Key": "key"}, **{argument: {given: "x"}})
+            assert [problem.argument for problem in caught.value.problems] == [f"{argument}[{given!r}]"]
+
+
+@pytest.mark.parametrize("name", ["Host", "Connection", "Content-Length", "Transfer-Encoding"])
+def test_what_the_transport_writes_is_no_extra_header(name: str) -> None:
+    presigner = Presigner(Credentials("AKID", "secret"), region="us-east-1")
+    for given in (name, name.lower()):
+        with pytest.raises(InvalidRequest) as caught:
+            presigner.presign("get_object", {"Bucket": "bucket", "Key": "key"}, extra_headers={given: "x"})
+        assert [problem.argument for problem in caught.value.problems] == [f"extra_headers[{given!r}]"]
+        assert f"{given}=x" in presigner.presign("get_object", {"Bucket": "bucket", "Key": "key"}, extra_query={given: "x"}).url

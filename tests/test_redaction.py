@@ -33,6 +33,7 @@ from asyncpresign import (
     TransferError,
 )
 from asyncpresign._s3.endpoints import EndpointOptions
+from asyncpresign._sigv4.presigned import read_url
 from asyncpresign.errors import describe, nearest, redact
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -291,3 +292,10 @@ def test_a_local_file_error_says_which_file() -> None:
     assert str(LocalFileError("gone")) == "gone"
     assert isinstance(error, OSError)
     assert error.path == "/data/x"
+
+
+def test_what_was_read_of_a_url_is_shown_without_what_grants_access() -> None:
+    url = SIGNER.presign("get_object", OBJECT).url
+    said = read_url(url)
+    assert_clean(repr(said), [url.rpartition("X-Amz-Signature=")[2], SECRET, TOKEN])
+    assert "eu-central-1" in repr(said)

@@ -251,6 +251,16 @@ async def test_an_older_upload_of_the_key_is_not_taken_for_the_one_just_created(
     assert (s3.objects, s3.uploads) == ({"key": DATA}, {"older": {}})
 
 
+@pytest.mark.parametrize(("seconds", "found"), [(25, True), (35, False)])
+async def test_a_creation_is_looked_for_as_far_back_as_the_request_went_out(seconds: int, found: bool) -> None:
+    """The retry comes 30 seconds after the request, and the server's clock may differ by two."""
+    s3 = MemoryS3(uploads={"there": {}}, initiated=NOW - timedelta(seconds=seconds))
+    s3.before["create"].append(LOST)
+    await up(s3, retry=RetryPolicy(attempts=3, base=60, cap=60))
+    assert s3.operations.count("create") == (1 if found else 2)
+    assert s3.uploads == ({} if found else {"there": {}})
+
+
 @pytest.mark.parametrize("said", [DENIED, error(501, "NotImplemented"), Say(200, b"<html>")], ids=["denied", "unknown", "html"])
 async def test_a_creation_is_not_repeated_when_nobody_knows_whether_it_happened(said: Any) -> None:
     s3 = MemoryS3()

@@ -145,7 +145,7 @@ async def main():
         fillers = [os.dup(0) for _ in range(highest)]
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(fillers) + 1, most))
-        # The connection is kept and used again: it is the file that cannot be opened.
+        # It is the file's folder that cannot be opened, before anything is asked for.
         ended = await FAULTS["no file handles"].ends(moving.download(server.origin + "/b/k", "file"))
         print(ended.message)
         async with Transfer(edge=World().edge()) as other:
@@ -165,4 +165,4 @@ def test_without_a_file_handle_left(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", WITHOUT_HANDLES]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=50, check=False)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.splitlines() == ["Too many open files", "['file'] 3"]
+    assert run.stdout.splitlines() == ["Too many open files", "['file'] 2"]

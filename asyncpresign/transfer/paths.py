@@ -26,6 +26,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _WINDOWS = re.compile(
     r'[\x00-\x1f<>:"|?*\\]|[. ]$|^(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(?: *\.|$)', re.IGNORECASE
 )
+# What is a path on every system but Windows, as most keys are: it is asked for more than once an item.
+_PLAIN = re.compile("[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*").fullmatch
 SHOWN = 200
 
 
@@ -34,6 +36,8 @@ def relative_name(key: str, *, windows: bool = sys.platform == "win32") -> str:
 
     `..`, a drive letter and a leading slash are refused on every system, with either slash.
     """
+    if not windows and _PLAIN(key):
+        return key
     if reason := _unsafe(key, windows):
         shown = repr(key) if len(key) <= SHOWN else f"{key[:SHOWN]!r} and {len(key) - SHOWN} characters more"
         expected = "a key that is a path below the Directory"

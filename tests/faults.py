@@ -62,8 +62,9 @@ class Fault:
 
     `replies` are the server's first answers and `then` all later ones. It ends whole in so many `attempts`, or as `error`
     after them (0: it never ends by itself); `waits` are the seconds slept between them, with chances of one half.
-    `signed_here`: the item is an `S3Object` that the transfer's own signer signs, not a URL. `options` are the transfer's,
-    `item` the item's own; `sees` is what else there is to say to the user.
+    `requests` are those that the server gets, if they are not as many. `signed_here`: the item is an `S3Object` that the
+    transfer's own signer signs, not a URL. `options` are the transfer's, `item` the item's own; `sees` is what else there is to
+    say to the user.
     """
 
     happens: str
@@ -75,6 +76,7 @@ class Fault:
     item: Mapping[str, Any] = field(default_factory=dict)
     error: type[PresignError] | None = None
     attempts: int = 2
+    requests: int | None = None
     waits: tuple[float, ...] | None = None
     sees: str = ""
 
@@ -470,6 +472,41 @@ FAULTS: Mapping[str, Fault] = {
         attempts=1,
         sees="`verified_by` is None unless a checksum says more",
     ),
+    # --- answers that are a success of another kind
+    "202": _lost("202 Accepted: the object is not there, or not stored, yet", Reply(answer(202)), ResponseError),
+    "202 with seconds": Fault(
+        happens="202 with Retry-After: 5",
+        replies=(Reply(answer(202, headers=[("Retry-After", "5")])),),
+        waits=(5.0,),
+        sees="after 5 s",
+    ),
+    "203": _lost("203, 205, 226 or another 2xx", Reply(answer(203, CONTENT)), ResponseError),
+    "204": _lost("204 No Content", Reply(answer(204, length=False)), ResponseError, kinds=(Kind.DOWNLOAD,)),
+    "201": Fault(
+        happens="201 Created or 204 No Content",
+        kinds=UPLOADS,
+        then=Reply(answer(201)),
+        replies=(Reply(answer(201)),),
+        attempts=1,
+    ),
+    "part unasked": Fault(
+        happens="206 with a part of the object, or all of it, and nobody asked for a part",
+        kinds=(Kind.DOWNLOAD,),
+        replies=(Reply(answer(206, CONTENT, headers=[("Content-Range", f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}")])),),
+        waits=(0.05,),
+    ),
+    "part unasked for ever": _lost(
+        "206 that nobody asked for, every time", Reply(answer(206, CONTENT)), IntegrityError, kinds=(Kind.DOWNLOAD,), attempts=6
+    ),
+    "rest of another": Fault(
+        happens="the body ends early, and the rest comes without an ETag",
+        kinds=(Kind.DOWNLOAD,),
+        replies=(Reply(_TAGGED[:-5], Then.CLOSE), Reply(answer(206, b"?????", headers=[_REST]))),
+        attempts=2,
+        requests=3,
+        waits=(0.05,),
+        sees="nothing says that the rest is of the same version, so all of it is taken again, in one answer",
+    ),
     # --- uploads in parts
     "part refused": Fault(happens="503 to a part", kinds=PARTS, sees="that part alone is sent again"),
     "part cut": Fault(happens="the connection is reset in a part", kinds=PARTS, sees="that part alone is sent again"),
@@ -553,6 +590,22 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "changed again": Fault(
         happens="412 to a range, and again when it was begun anew", kinds=(Kind.RANGES,), error=PreconditionFailed
+    ),
+    "range of others": Fault(
+        happens="206 to one range, with bytes of another range or of an object of another size",
+        kinds=(Kind.RANGES,),
+        sees="that range is asked for again",
+    ),
+    "range unsaid": Fault(
+        happens="206 to one range without a valid Content-Range, as with `multipart/byteranges`",
+        kinds=(Kind.RANGES,),
+        sees="that range is asked for again",
+    ),
+    "range untagged": Fault(
+        happens="206 to a range without an ETag, where the first answer had one",
+        kinds=(Kind.RANGES,),
+        attempts=1,
+        sees="received as a whole: nothing says that the range is of the same version",
     ),
     "no ranges": Fault(
         happens="200 to a range, with the whole object", kinds=(Kind.RANGES,), attempts=1, sees="received as a whole"

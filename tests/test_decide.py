@@ -28,7 +28,18 @@ from asyncpresign import (
 )
 from asyncpresign._s3.documents import ErrorDocument
 from asyncpresign.transfer import decide as module
-from asyncpresign.transfer.decide import ADJUSTING, ONCE, SKEW, Action, Decision, decide, response_error, retry_after
+from asyncpresign.transfer.decide import (
+    ADJUSTING,
+    ONCE,
+    SKEW,
+    Accept,
+    Action,
+    Decision,
+    decide,
+    is_success,
+    response_error,
+    retry_after,
+)
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 POLICY = RetryPolicy(attempts=6, base=0.1, cap=20.0)
@@ -99,7 +110,7 @@ ANSWERS = {
     (507, "SlowDown", ""): (Action.SLOW_DOWN, SlowDown),
     (425, "", ""): (Action.RETRY, ResponseError),
     (600, "", ""): (Action.FAIL, ResponseError),
-    (299, "", ""): (Action.FAIL, ResponseError),
+    **{(status, "", ""): (Action.FAIL, ResponseError) for status in (201, 202, 203, 204, 205, 226, 299)},
     (301, "PermanentRedirect", ""): (Action.FAIL, Redirected),
     (307, "TemporaryRedirect", ""): (Action.FAIL, Redirected),
     (302, "", ""): (Action.FAIL, Redirected),
@@ -150,6 +161,32 @@ def test_every_row_is_tested() -> None:
 )
 def test_every_other_failure_has_its_action(error: TransferError, action: Action) -> None:
     assert after(error).action is action
+
+
+# Which statuses are a success: to what, when the object or that it is stored is wanted, and when any success will do.
+SUCCESSES = {
+    "GET": ({200, 206}, {200, 206}),
+    "HEAD": ({200, 206}, {200, 206}),
+    "PUT": ({200, 201, 204}, set(range(200, 300))),
+    "POST": ({200, 201, 204, 303}, {*range(200, 300), 303}),
+    "DELETE": (set(range(200, 300)), set(range(200, 300))),
+    "OPTIONS": (set(range(200, 300)), set(range(200, 300))),
+}
+
+
+@pytest.mark.parametrize(("method", "results", "successes"), [(method, *both) for method, both in SUCCESSES.items()])
+def test_which_statuses_are_a_success(method: str, results: set[int], successes: set[int]) -> None:
+    for accept, statuses in ((Accept.RESULT, results), (Accept.SUCCESS, successes), (Accept.ANY, successes)):
+        assert {status for status in range(100, 600) if is_success(method, status, accept)} == statuses
+
+
+@pytest.mark.parametrize("asked", ["0", "5", format_datetime(NOW + timedelta(seconds=5), usegmt=True)])
+def test_a_result_that_is_not_there_yet_is_waited_for_when_the_server_says_how_long(asked: str) -> None:
+    assert after(failed(202, retry_after=asked), jitter=0.0) == Decision(Action.RETRY, 0.0 if asked == "0" else 5.0)
+    for status in (200, 203, 204, 226, 299):
+        assert after(failed(status, retry_after=asked)).action is Action.FAIL
+    for nothing in ("", "soon"):
+        assert after(failed(202, retry_after=nothing)).action is Action.FAIL
 
 
 def test_an_error_says_what_the_server_said() -> None:

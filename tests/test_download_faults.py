@@ -16,10 +16,10 @@ import pytest
 from asyncpresign import S3Object, Transfer
 from asyncpresign.transfer.plan import MiB
 
-from .fake_transport import World, error
+from .fake_transport import Say, World, error
 from .fault_server import FaultServer
 from .faults import CONTENT, FAULTS, Fault
-from .object_store import Cut, ObjectStore, Replaced, Turned, Whole, on_the_wire
+from .object_store import Cut, ObjectStore, Replaced, Turned, Whole, md5_etag, on_the_wire
 from .test_files import posix
 from .test_sinks import namespaced
 from .test_transfer_faults import OBJECT, TARGET, signer_for
@@ -44,6 +44,14 @@ async def fetch(fault: Fault, store: ObjectStore, path: Path, place: Any = None,
         return [seen.header("Range") for seen in server.seen]
 
 
+TAG = md5_etag(LARGE)
+
+
+def part(first: int, total: object, etag: str = TAG) -> Say:
+    """Zeros that say to be 5 MiB of the object from `first` on."""
+    return Say(206, bytes(5 * MiB), {"content-range": f"bytes {first}-{first + 5 * MiB - 1}/{total}", "etag": etag})
+
+
 IN_RANGES: list[tuple[Fault, dict[str | None, list[Any]], S3Object | None]] = [
     (FAULTS["range refused"], {FIRST: [error(503, "SlowDown")]}, None),
     (FAULTS["range cut"], {SECOND: [Cut(3 * MiB)]}, None),
@@ -52,6 +60,16 @@ IN_RANGES: list[tuple[Fault, dict[str | None, list[Any]], S3Object | None]] = [
     (FAULTS["range expired"], {SECOND: [EXPIRED]}, OBJECT),
     (FAULTS["changed between ranges"], {SECOND: [Replaced(OTHER)]}, None),
     (FAULTS["changed again"], {SECOND: [Replaced(OTHER), Replaced(LARGE)]}, None),
+    (FAULTS["range of others"], {SECOND: [part(0, len(LARGE))]}, None),
+    (FAULTS["range of others"], {SECOND: [part(5 * MiB, len(OTHER) + 1)]}, None),
+    (
+        FAULTS["range unsaid"],
+        {SECOND: [Say(206, b"--x\r\n", {"content-type": "multipart/byteranges; boundary=x", "etag": TAG})]},
+        None,
+    ),
+    (FAULTS["range unsaid"], {SECOND: [part(5 * MiB, "*")]}, None),
+    (FAULTS["range untagged"], {SECOND: [part(5 * MiB, len(LARGE), etag="")] * 2}, None),
+    (FAULTS["range untagged"], {SECOND: [part(5 * MiB, len(LARGE), etag='W/"weak"')] * 2}, None),
     (FAULTS["no ranges"], {FIRST: [Whole()] * 2, SECOND: [Whole()] * 2}, None),
 ]
 

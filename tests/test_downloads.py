@@ -607,6 +607,72 @@ async def test_skipped_items_are_counted_in_a_run(tmp_path: Path) -> None:
     assert (report.done, report.skipped) == (2, 1)
 
 
+# --- a part that is not the one asked for -----------------------------------------------------------------------------
+
+
+def part_of(data: bytes, first: int, last: int, **headers: str) -> Say:
+    return Say(206, data[first : last + 1], {"content-range": f"bytes {first}-{last}/{len(data)}", **headers})
+
+
+FIVE = {"Range": "bytes=5-9"}
+SIGNED_PART = PresignedRequest("GET", URL, {"range": "bytes=5-9"}, datetime(2027, 1, 1, tzinfo=UTC))
+PARTS_ASKED: dict[str, tuple[Any, dict[str, Any]]] = {
+    "parameter": (OBJECT, {"params": FIVE}),
+    "signed header": (SIGNED_PART, {}),
+    "part number": (OBJECT, {"params": {"PartNumber": 2}}),
+    "part number in a url": (f"{URL}&partNumber=2", {"size": 5}),
+}
+
+
+@pytest.mark.parametrize(("source", "options"), PARTS_ASKED.values(), ids=PARTS_ASKED.keys())
+async def test_the_part_that_the_caller_asked_for(source: Any, options: dict[str, Any]) -> None:
+    """A server says which bytes a numbered part has, and nobody else knows."""
+    wrong = [part_of(SMALL, 5, 8), part_of(SMALL, 6, 10)] if FIVE in options.values() or source is SIGNED_PART else []
+    unsaid = [Say(206, SMALL[5:10]), Say(206, SMALL[5:10], {"content-range": "bytes 5-9/*"})]
+    transport = FakeTransport([*wrong, *unsaid], otherwise=part_of(SMALL, 5, 9))
+    async with Transfer(make_signer(), transport=transport, edge=World().edge()) as moving:
+        result = await moving.download(source, **options)
+    assert (result.data, result.attempts) == (SMALL[5:10], 1 + len(wrong) + len(unsaid))
+
+
+async def test_what_is_streamed_past_or_sent_is_the_part_asked_for_too() -> None:
+    transport = FakeTransport([part_of(SMALL, 4, 9)] * 2, otherwise=part_of(SMALL, 5, 9))
+    async with Transfer(make_signer(), transport=transport, edge=World().edge()) as moving:
+        async with moving.open(URL, range="bytes=5-9") as body:
+            assert b"".join([chunk async for chunk in body.chunks()]) == SMALL[5:10]
+        assert transport.sent == 3
+        transport.answers = [part_of(SMALL, 4, 9)]
+        assert (await moving.send(SIGNED_PART)).body == SMALL[5:10]
+        transport.answers = [part_of(SMALL, 4, 9)]
+        assert (await moving.send(SIGNED_PART, raise_for_status=False)).body == SMALL[4:10]
+        transport.otherwise = part_of(SMALL, 0, 4)
+        with pytest.raises(IntegrityError, match="nobody asked"):
+            async with moving.open(URL):
+                """Not reached."""
+
+
+@pytest.mark.parametrize("rest", [part_of(SMALL, 5, 13), part_of(SMALL, 5, 13, etag='"wanted"')], ids=["untagged", "tagged"])
+async def test_what_begins_without_an_etag_is_not_gone_on_with(rest: Say, tmp_path: Path) -> None:
+    """Not even where the caller says which ETag it should have: the server may ignore conditions."""
+    first = Say(200, SMALL[:5], announced=len(SMALL), broken=True)
+    transport = FakeTransport([first], otherwise=lambda request, _: rest if "Range" in request.headers else Say(body=SMALL))
+    async with Transfer(transport=transport, edge=World().edge()) as moving:
+        await moving.download(URL, tmp_path / "file", if_match="wanted")
+    assert asked(transport) == [(None, '"wanted"')] * 2
+    assert (tmp_path / "file").read_bytes() == SMALL
+
+
+@pytest.mark.parametrize("etag", ['"another"', 'W/"another"', "another"])
+async def test_a_server_that_ignores_the_condition(etag: str, tmp_path: Path) -> None:
+    transport, moving = transfer(ObjectStore(SMALL, etag=etag, conditions=False))
+    async with moving:
+        with pytest.raises(PreconditionFailed, match="another ETag than if_match=") as caught:
+            await moving.download(URL, tmp_path / "file", if_match="wanted")
+        await moving.download(URL, tmp_path / "file", if_match="another")
+        await moving.download(URL, tmp_path / "file", if_match='"wanted", "another"')
+    assert (caught.value.attempts, transport.sent) == (1, 3)
+
+
 # --- streamed past ----------------------------------------------------------------------------------------------------
 
 

@@ -132,6 +132,35 @@ STATUS_CLASSES: Mapping[int, Row] = {
 }
 
 
+class Accept(StrEnum):
+    """Which responses are returned, and not raised as a `ResponseError`."""
+
+    RESULT = "those of `RESULTS`: the object is here, or it is stored"
+    SUCCESS = "the same, and any 2xx to a request that does not read"
+    ANY = "all"
+
+
+_STORED = frozenset({200, 201, 204})
+# By the method of the request; for any other method every 2xx. 202 and the like say that there is no result yet, 203 and 226
+# that it is another one. 206 is checked further by `ranges.check_partial`. S3 responds with 303 to a form that has
+# `success_action_redirect`.
+# https://www.rfc-editor.org/rfc/rfc9110#name-successful-2xx
+RESULTS: Mapping[str, frozenset[int]] = {
+    "GET": frozenset({200, 206}),
+    "HEAD": frozenset({200, 206}),
+    "PUT": _STORED,
+    "POST": _STORED | {303},
+}
+_READS = frozenset({"GET", "HEAD"})
+
+
+def is_success(method: str, status: int, accept: Accept) -> bool:
+    """Whether `status` is a success for a request with `method`."""
+    if status in RESULTS.get(method, ()):
+        return True
+    return 200 <= status < 300 and method not in (RESULTS if accept is Accept.RESULT else _READS)
+
+
 def _row(status: int, code: str, message: str) -> Row:
     said = message.lower()
     for words, row in WORDINGS.items():
@@ -149,7 +178,8 @@ def response_error(
     document = document or ErrorDocument()
     code, message = document.code[:WORD], document.message[:SHOWN]
     _, kind = _row(status, code, message)
-    told = " ".join(filter(None, (code, message))) or "no explanation in the answer"
+    silent = "no explanation in the answer" if status >= 300 else "a success, but not the one that was asked for"
+    told = " ".join(filter(None, (code, message))) or silent
     region = (headers.get("x-amz-bucket-region") or document.region)[:WORD]
     if region and issubclass(kind, Redirected):
         told += f"; the bucket is in region {region!r}: sign for it"
@@ -227,6 +257,9 @@ def _cure(error: TransferError, allowed: Collection[Action], tried: Collection[A
 def meaning(error: TransferError) -> Action:
     """What would cure `error`, whatever the item permits."""
     match error:
+        case ResponseError(status=202, retry_after=float()):
+            # Not ready yet, and the server says when.
+            return Action.RETRY
         case ResponseError():
             return _row(error.status, error.code, error.message)[0]
         case NetworkError() | IntegrityError():

@@ -17,7 +17,7 @@ from .incoming import Expected, Incoming
 from .integrity import Proof, offered, parse_checksum
 from .items import Download, IfExists, Status
 from .paths import Directory
-from .ranges import byte_range, check_range, likely_part_size, read_head
+from .ranges import byte_range, check_range, likely_part_size, read_head, requested_range
 from .sinks import check_destination, feed, open_sink, path_spot, size_of
 from .tree import destination_of
 
@@ -71,7 +71,11 @@ def _is_of_a_part(item: Download) -> bool:
     """Whether what is asked for is a part of an object, by the caller's own words."""
     if isinstance(item.source, S3Object):
         return not {"Range", "PartNumber"}.isdisjoint(item.params or {})
-    return isinstance(item.source, PresignedRequest) and "range" in map(str.lower, item.source.headers)
+    match item.source:
+        case PresignedRequest(url=url, headers=headers):
+            return requested_range(url, headers) is not None
+        case url:
+            return isinstance(url, str) and requested_range(url, {}) is not None
 
 
 def _params(exchange: Exchange, item: Download) -> dict[str, Any] | None:

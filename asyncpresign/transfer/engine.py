@@ -11,6 +11,7 @@ from .._s3.operations import requires_checksum
 from ..errors import InvalidRequest, Problem, describe
 from ..http.transport import Request, Response
 from ..models import PresignedRequest
+from .decide import Accept
 from .downloads import download
 from .exchange import Exchange, read_answer
 from .integrity import encode
@@ -57,7 +58,7 @@ async def send(
     source = await open_source(body, None, exchange.threads) if body is not None else None
 
     async def attempt(_: int) -> Response:
-        async with exchange.answer(sign, any_status=not raise_for_status) as answer:
+        async with exchange.answer(sign, accept=Accept.SUCCESS if raise_for_status else Accept.ANY) as answer:
             return Response(answer.status, answer.headers, await read_answer(answer, max_body))
 
     try:

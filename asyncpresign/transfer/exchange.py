@@ -27,7 +27,7 @@ from ..http.transport import Answer, Request, Transport
 from ..models import PresignedRequest, S3Object
 from ..signers.base import Signer
 from .adjust import Adjustments, by_signer
-from .decide import ADJUSTING, Action, decide, meaning, response_error
+from .decide import ADJUSTING, Accept, Action, decide, is_success, meaning, response_error
 from .edge import Edge
 from .files import Threads
 from .gates import Gates, Host, Lane, Memory, Pass
@@ -35,6 +35,7 @@ from .items import Memo, Status
 from .meter import Meter, MeteredAnswer, MeteredBody, Tally
 from .plan import Sizes
 from .policy import Limits, RetryPolicy
+from .ranges import check_partial, requested_range
 from .sources import OpenSource
 
 # How much of an answer that is not an object is read: S3's documents about one object are a few hundred bytes.
@@ -51,9 +52,6 @@ _SAID = frozenset({"message", "code", "request_id"})
 
 _SENDING = frozenset({Action.RETRY, Action.RESUME, Action.SLOW_DOWN})
 _SIGNING = _SENDING | {Action.RESIGN}
-
-# S3 answers a form with 303 when it has a success_action_redirect; the object is stored by then.
-_SEE_OTHER = 303
 
 # The host that the current task sent its last request to: whose budget a retry is taken from.
 _asked: ContextVar[Host | None] = ContextVar("asked", default=None)
@@ -183,11 +181,11 @@ class Exchange:
     # --- one exchange -------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def answer(self, sign: Sign, lane: Lane | None = Lane.DATA, any_status: bool = False) -> AsyncIterator[Answer]:
+    async def answer(self, sign: Sign, lane: Lane | None = Lane.DATA, accept: Accept = Accept.RESULT) -> AsyncIterator[Answer]:
         """The answer to what `sign` signs, sent when there is a slot for it in `lane`; without a lane it counts nowhere.
 
-        It is a success unless `any_status`; any other raises the `ResponseError` that it stands for. What has been signed
-        before a wait that used up its life is signed again.
+        Any answer that is not in `accept` raises the `ResponseError` that it stands for, and a part of an object that is not
+        the one asked for an `IntegrityError`. What has been signed before a wait that used up its life is signed again.
         """
         request = await sign()
         passed = self._gates.ask(request.url, lane)
@@ -198,9 +196,11 @@ class Exchange:
                 if request.expires_at is not None and request.expires_at - self._now() < FRESH:
                     request = await sign()
             async with self._transport.send(self._metered(request)) as answer:
-                error = await self._refusal(answer, request, any_status)
-                if error is not None and not any_status:
-                    raise error
+                error = await self._refusal(answer, request, accept)
+                if accept is not Accept.ANY:
+                    if error is not None:
+                        raise error
+                    check_partial(answer.status, answer.headers, requested_range(request.url, request.headers))
                 yield answer if self._bytes is None else MeteredAnswer(answer, self._bytes)
             self._learn(passed, error)
         except TransferError as failure:
@@ -218,12 +218,12 @@ class Exchange:
         elif isinstance(error, ResponseError) and meaning(error) is Action.SLOW_DOWN:
             self._gates.slowed(passed, error.retry_after)
 
-    async def _refusal(self, answer: Answer, request: Request, unread: bool) -> ResponseError | None:
-        """The error that the answer stands for, if any; without the explanation in its body if that is to be left `unread`."""
-        if 200 <= answer.status < 300 or (answer.status == _SEE_OTHER and request.method == "POST"):
+    async def _refusal(self, answer: Answer, request: Request, accept: Accept) -> ResponseError | None:
+        """The error that the answer stands for, if any. Its body, the explanation, is left unread where all is accepted."""
+        if is_success(request.method, answer.status, accept):
             return None
         document = None
-        if not unread:
+        if accept is not Accept.ANY:
             # The status says enough when its explanation did not arrive.
             with suppress(TransferError):
                 document = await self.parsed(parse_error, await read_answer(answer, DOCUMENT))

@@ -46,8 +46,8 @@ class _Final(Exception):
         self.error = error
 
 
-class _WholeAnswer(Exception):
-    """A range was answered with all of the object."""
+class _NoRanges(Exception):
+    """The object has to come in one answer: a range was answered with all of it, or with nothing that says of what version."""
 
 
 async def receive(answer: Answer, at: int, end: int | None, chunk: int, keep: Callable[[bytes, int], Awaitable[None]]) -> None:
@@ -102,7 +102,8 @@ class Incoming:
     def _forget(self) -> None:
         self._held = 0
         self._total: int | None = None
-        self._pin = self._expected.if_match
+        # The ETag of the first answer, which all others must have.
+        self._pin: str | None = None
         self._proof: Proof | None = None
         self._guessed = False
         self._hasher: Hasher | None = None
@@ -112,12 +113,16 @@ class Incoming:
 
     async def fetch(self) -> tuple[Moved, int]:
         try:
-            moved, attempts = await self._exchange.persist(self._attempt, self._allowed, lambda: self._held if self._pin else 0)
+            moved, attempts = await self._exchange.persist(self._attempt, self._allowed, self._resumable)
         except _Final as final:
             error = final.error
         else:
             return moved, attempts + self._retried
         raise error
+
+    def _resumable(self) -> int:
+        """How many bytes can be followed by a range of the same version."""
+        return self._held if self._pin and self._ranges else 0
 
     async def _attempt(self, at: int) -> Moved:
         if at == 0:
@@ -128,7 +133,7 @@ class Incoming:
                 await self._in_ranges()
         except PreconditionFailed as error:
             raise self._again(error) from None
-        except _WholeAnswer:
+        except _NoRanges:
             self._ranges = False
             return await self._attempt(0)
         verified_by = self._prove()
@@ -149,7 +154,7 @@ class Incoming:
             async with self._exchange.answer(self._asking(at, end), lane) as answer:
                 head = read_head(answer.status, answer.headers)
                 if at and head.ranged:
-                    self._check(head, at)
+                    self._check(head)
                 else:
                     if at:
                         await self._restart()
@@ -171,7 +176,7 @@ class Incoming:
             return True
         if probe and head.ranged:
             # It is not for ranges after all.
-            raise _WholeAnswer
+            raise _NoRanges
         return False
 
     def _is_large(self, size: int | None) -> bool:
@@ -181,19 +186,20 @@ class Incoming:
     def _asking(self, first: int = 0, end: int | None = None) -> Sign:
         """For the bytes from `first` to before `end`, of the object that was begun."""
         headers = {"Range": byte_range(first, end)} if first or end is not None else {}
-        if self._pin:
-            headers["If-Match"] = self._pin
+        if pin := self._pin or self._expected.if_match:
+            headers["If-Match"] = pin
         return with_headers(self._sign, headers) if headers else self._sign
 
     def _begin(self, head: Head, answer: Answer, whole: bool) -> None:
         """Learn from the first answer what the rest must be; not `whole`: from one to a range that the caller asked for."""
+        self._check_condition(answer)
         self._total = head.total if whole else head.size
         size = self._expected.size
         if size is not None and self._total not in (None, size):
             raise IntegrityError(f"the object has {self._total} bytes, not the {size} that were expected")
         self._total = size if self._total is None else self._total
         # Offsets in a part are not those of the object: it cannot be gone on with.
-        self._pin = (self._pin or head.etag) if whole else None
+        self._pin = head.etag if whole else None
         self._proof = self._expected.proof
         if self._proof is None and whole:
             self._choose(offered(answer.headers, whole=not head.ranged))
@@ -217,12 +223,20 @@ class Incoming:
             return 0
         return likely_part_size(self._total, self._proof.parts, self._exchange.sizes.part_size) or 0
 
-    def _check(self, head: Head, start: int) -> None:
-        """Whether an answer to a range is of the bytes asked for, of the object begun."""
-        if head.etag is not None and head.etag != self._pin:
+    def _check_condition(self, answer: Answer) -> None:
+        """Some servers ignore `If-Match`."""
+        etag = answer.headers.get("etag", "").removeprefix("W/").strip('"')
+        if self._expected.if_match and etag and f'"{etag}"' not in self._expected.if_match:
+            raise PreconditionFailed("the object has another ETag than if_match=", status=412)
+
+    def _check(self, head: Head) -> None:
+        """Whether an answer to a range is of the version of the object that was begun."""
+        if head.etag is None:
+            raise _NoRanges
+        if head.etag != self._pin:
             raise PreconditionFailed("another ETag than that of the first answer", status=412)
-        if head.start != start or head.total != self._total:
-            raise IntegrityError("the answer to a range holds other bytes than those asked for")
+        if head.total != self._total:
+            raise IntegrityError(f"the object has {head.total} bytes in one answer and {self._total} in another")
 
     def _again(self, error: PreconditionFailed) -> PresignError:
         """The object is another one now: it is begun anew, once, unless the caller wants no other."""
@@ -295,8 +309,8 @@ class Incoming:
             async with self._exchange.answer(self._asking(start, end)) as answer:
                 head = read_head(answer.status, answer.headers)
                 if not head.ranged:
-                    raise _WholeAnswer
-                self._check(head, start)
+                    raise _NoRanges
+                self._check(head)
                 await receive(answer, start, end, self._chunk, keep)
 
         _, attempts = await self._exchange.persist(attempt, self._allowed, lambda: got)

@@ -406,7 +406,7 @@ FAULTS: Mapping[str, Fault] = {
         replies=(Reply(s3_error(403, "RequestTimeTooSkewed", headers=[_DATE])),),
         signed_here=True,
         waits=(0.0,),
-        sees="by the server's clock; set once for all items",
+        sees="dated by that server's clock, as all that follows; the signer's own stays as it is",
     ),
     "slow clock": Fault(
         happens="403 Request has expired by a server whose clock is hours ahead, to what the transfer signs itself",
@@ -414,6 +414,13 @@ FAULTS: Mapping[str, Fault] = {
         signed_here=True,
         waits=(0.0,),
         sees="by the server's clock",
+    ),
+    "false clock": _lost(
+        "403 RequestTimeTooSkewed with a Date 30 days off, to what the transfer signs itself",
+        Reply(s3_error(403, "RequestTimeTooSkewed", headers=[("Date", http_date(NOW + timedelta(days=30)))])),
+        AccessDenied,
+        signed_here=True,
+        sees="beyond `max_clock_offset`, no clock is believed",
     ),
     "signature": _lost("403 SignatureDoesNotMatch", Reply(s3_error(403, "SignatureDoesNotMatch")), SignatureMismatch),
     # --- an answer that is a refusal, for good

@@ -29,7 +29,6 @@ from asyncpresign import (
 from asyncpresign._s3.documents import ErrorDocument
 from asyncpresign.transfer import decide as module
 from asyncpresign.transfer.decide import (
-    ADJUSTING,
     ONCE,
     SKEW,
     Accept,
@@ -248,6 +247,9 @@ TOKEN = (400, "ExpiredToken", "")
 SKEWED = (403, "RequestTimeTooSkewed", "")
 
 
+SENT_AGAIN = EVERYTHING - {Action.REFRESH, Action.CORRECT_CLOCK}
+
+
 # What is done about (answer, the server's Date) by an item that may do (allowed), having done (tried).
 def in_words(value: object) -> str:
     """A set in an order of its own would give every process other names for the same tests."""
@@ -258,19 +260,19 @@ IN_ITS_STEAD = [
     # Signed afresh by a clock that is two hours slow, it would have expired again.
     (EXPIRED, AHEAD, EVERYTHING, (), Action.CORRECT_CLOCK),
     (EXPIRED, AHEAD, EVERYTHING, (Action.CORRECT_CLOCK,), Action.RESIGN),
-    (EXPIRED, AHEAD, EVERYTHING - ADJUSTING, (), Action.RESIGN),
+    (EXPIRED, AHEAD, SENT_AGAIN, (), Action.RESIGN),
     (EXPIRED, format_datetime(NOW + SKEW, usegmt=True), EVERYTHING, (), Action.RESIGN),
     (EXPIRED, format_datetime(NOW - SKEW, usegmt=True), EVERYTHING, (), Action.RESIGN),
     (EXPIRED, "", EVERYTHING, (), Action.RESIGN),
-    (EXPIRED, AHEAD, EVERYTHING - ADJUSTING - {Action.RESIGN}, (), Action.FAIL),
+    (EXPIRED, AHEAD, SENT_AGAIN - {Action.RESIGN}, (), Action.FAIL),
     # A signer that cannot be asked for fresh credentials may have them by now.
-    (TOKEN, "", EVERYTHING - ADJUSTING, (), Action.RESIGN),
-    (TOKEN, "", EVERYTHING - ADJUSTING, (Action.RESIGN,), Action.FAIL),
-    (TOKEN, "", EVERYTHING - ADJUSTING - {Action.RESIGN}, (), Action.FAIL),
+    (TOKEN, "", SENT_AGAIN, (), Action.RESIGN),
+    (TOKEN, "", SENT_AGAIN, (Action.RESIGN,), Action.FAIL),
+    (TOKEN, "", SENT_AGAIN - {Action.RESIGN}, (), Action.FAIL),
     # Nobody says what time it is.
     (SKEWED, "", EVERYTHING, (), Action.FAIL),
     (SKEWED, AHEAD, EVERYTHING, (), Action.CORRECT_CLOCK),
-    (SKEWED, AHEAD, EVERYTHING - ADJUSTING, (), Action.FAIL),
+    (SKEWED, AHEAD, SENT_AGAIN, (), Action.FAIL),
 ]
 
 
@@ -280,6 +282,17 @@ def test_the_cure_depends_on_what_the_item_may_do(
 ) -> None:
     decision = decide(failed(*answer, date=date), 1, POLICY, allowed=allowed, tried=tried, jitter=0.0)
     assert decision.action is action
+
+
+@pytest.mark.parametrize("answer", [SKEWED, EXPIRED, (403, "AccessDenied", "Request is not valid yet")])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_clock_is_believed_up_to_a_limit(answer: tuple[int, str, str], sign: int) -> None:
+    offset = sign * timedelta(hours=2)
+    error = failed(*answer, date=format_datetime(NOW + offset, usegmt=True))
+    for limit, believed in ((abs(offset), True), (abs(offset) - timedelta(seconds=1), False), (timedelta(), False)):
+        decision = decide(error, 1, POLICY, allowed=EVERYTHING, tried=(), jitter=0.0, clock_limit=limit)
+        assert (decision.action is Action.CORRECT_CLOCK) == believed
+        assert believed or decision.action is (Action.RESIGN if answer == EXPIRED else Action.FAIL)
 
 
 def test_the_servers_clock_is_compared_with_ours() -> None:

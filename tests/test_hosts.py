@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncpresign.transfer.hosts import Hosts, is_loopback, origin_of
+from asyncpresign.transfer.hosts import ClockTrust, Hosts, is_loopback, origin_of
 
 ORIGINS = {
     "https://host/x": ("https", "host", "443"),
@@ -46,6 +47,30 @@ def test_this_machine(host: str) -> None:
 )
 def test_another_machine(host: str) -> None:
     assert not is_loopback(host)
+
+
+DAY, TOLERANCE = timedelta(days=1), timedelta(minutes=15)
+TRUSTED = {
+    "TLS": (ClockTrust(), "https://s3.test/x", DAY),
+    "upper case": (ClockTrust(), "HTTPS://s3.test/x", DAY),
+    "plain": (ClockTrust(), "http://s3.test/x", TOLERANCE),
+    "this machine": (ClockTrust(), "http://localhost:9000/x", DAY),
+    "this machine by number": (ClockTrust(), "http://127.0.0.1:9000/x", DAY),
+    "a name that begins alike": (ClockTrust(), "http://localhost.s3.test/x", TOLERANCE),
+    "a user who is called alike": (ClockTrust(), "http://localhost@s3.test/x", TOLERANCE),
+    "unverified": (ClockTrust(verified=False), "https://s3.test/x", TOLERANCE),
+    "unverified on this machine": (ClockTrust(verified=False), "https://[::1]/x", DAY),
+    "through a proxy": (ClockTrust(direct=False), "http://localhost/x", TOLERANCE),
+    "TLS through a proxy": (ClockTrust(direct=False), "https://s3.test/x", DAY),
+    "less than S3 tolerates": (ClockTrust(timedelta(minutes=1)), "http://s3.test/x", timedelta(minutes=1)),
+    "nothing": (ClockTrust(timedelta()), "https://s3.test/x", timedelta()),
+    "no URL": (ClockTrust(), "s3.test", TOLERANCE),
+}
+
+
+@pytest.mark.parametrize(("trust", "url", "limit"), TRUSTED.values(), ids=TRUSTED.keys())
+def test_how_far_a_clock_is_believed(trust: ClockTrust, url: str, limit: timedelta) -> None:
+    assert trust.limit(url) == limit
 
 
 class State:

@@ -954,3 +954,38 @@ async def test_closing_closes_what_was_opened_and_nothing_else() -> None:
             assert server.open == 1
             assert not session.closed
         await server.until_closed()
+
+
+def unverified(**changes: Any) -> ssl_module.SSLContext:
+    context = ssl_module.create_default_context()
+    for name, value in changes.items():
+        setattr(context, name, value)
+    return context
+
+
+VERIFIES: list[tuple[Any, bool]] = [
+    (None, True),
+    (True, True),
+    (False, False),
+    (unverified(), True),
+    (unverified(check_hostname=False), False),
+    (unverified(check_hostname=False, verify_mode=ssl_module.CERT_NONE), False),
+]
+
+
+@pytest.mark.parametrize(("ssl", "verifies"), VERIFIES, ids=range(len(VERIFIES)))
+async def test_whether_the_other_end_is_verified(ssl: Any, verifies: bool) -> None:
+    """By what this transport is given, or by the connector of the session that it borrows."""
+    async with AsyncExitStack() as stack:
+        connector = aiohttp.TCPConnector(ssl=True if ssl is None else ssl)
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        for made in (AiohttpTransport(ssl=ssl), AiohttpTransport(session=session)):
+            assert made.verifies is verifies
+            await made.aclose()
+
+
+async def test_a_pinned_certificate_is_verified() -> None:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=aiohttp.Fingerprint(bytes(32)))) as session:
+        made = AiohttpTransport(session=session)
+        assert made.verifies
+        await made.aclose()

@@ -422,6 +422,8 @@ class AiohttpTransport:
         self._slowest = slowest
         self._monotonic = monotonic
         pool = _new_pool(ssl) if session is None else _borrowed_pool(session, ssl)
+        self.verifies: bool = _verifies(getattr(pool, "_ssl", False))
+        """Whether responses over TLS come from the host that was asked: its certificate and name are checked."""
         self._session = aiohttp.ClientSession(
             connector=cast("aiohttp.BaseConnector", _Pool(pool, idle if session is None else None)),
             connector_owner=session is None,
@@ -483,6 +485,13 @@ class AiohttpTransport:
 def _new_pool(ssl: ssl_module.SSLContext | bool | None) -> aiohttp.BaseConnector:
     # The transfer bounds how much happens at once; a second bound here would only hide waiting.
     return aiohttp.TCPConnector(limit=0, ssl=True if ssl is None else ssl)
+
+
+def _verifies(ssl: object) -> bool:
+    """Whether an aiohttp connector with this `ssl` checks who it talks to; False where that cannot be known."""
+    if isinstance(ssl, ssl_module.SSLContext):
+        return ssl.check_hostname and ssl.verify_mode is not ssl_module.CERT_NONE
+    return ssl is True or isinstance(ssl, aiohttp.Fingerprint)
 
 
 def _borrowed_pool(session: object, ssl: object) -> aiohttp.BaseConnector:

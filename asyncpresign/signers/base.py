@@ -65,7 +65,8 @@ class Signer(Protocol):
 
 @runtime_checkable
 class Adjustable(Protocol):
-    """A signer that can be told what a server's answer taught: optional, used by the transfer once a cause."""
+    """A signer that can be told what a server's answer taught: optional. The transfer asks for fresh credentials only, once for
+    all items, and keeps the clocks of servers to itself: what one server says must not date what is signed for others."""
 
     async def adjust(self, *, clock_offset: timedelta | None = None, refresh_credentials: bool = False) -> bool:
         """Take a clock correction or fetch fresh credentials. Returns whether anything changed."""

@@ -1,11 +1,10 @@
-"""What the transfer tells a signer: that its clock is off, or that its credentials are dead. Once a cause, for all items."""
+"""What the transfer asks a signer for: signatures, and, once for all items, fresh credentials when its own are dead."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from contextlib import suppress
-from datetime import timedelta
 from typing import TypeVar
 
 import anyio
@@ -13,7 +12,6 @@ import anyio
 from ..errors import PresignError, TransferError
 from ..signers.base import Adjustable, Signer
 from .crew import is_being_cancelled
-from .decide import Action
 
 _Result = TypeVar("_Result")
 
@@ -32,27 +30,22 @@ async def by_signer(signing: Awaitable[_Result]) -> _Result:
         raise TransferError(f"the signer raised {type(error).__name__}") from error
 
 
-class Adjustments:
-    """Those made so far: `made` counts them by action, and is a new mapping after each."""
+class Refreshes:
+    """The refreshes of the signer's credentials; `made` counts them."""
 
     def __init__(self, signer: Signer | None) -> None:
         self._signer = signer if isinstance(signer, Adjustable) else None
         self._lock = anyio.Lock()
         self.possible: bool = self._signer is not None
-        self.made: Mapping[Action, int] = {}
-        self.clock_offset: timedelta = timedelta()
+        self.made = 0
 
-    async def make(self, action: Action, known: Mapping[Action, int], offset: timedelta | None) -> None:
-        """Take `action`, unless that was done since `known` was all there was, when what has failed was signed."""
+    async def make(self, known: int) -> None:
+        """Ask for fresh credentials, unless that was done since `known` refreshes, when what has failed was signed."""
         assert self._signer is not None, "only what is possible is allowed"
         async with self._lock:
-            if self.made.get(action) != known.get(action):
+            if self.made != known:
                 return
             # Should it fail, signing says why, and to every item.
             with suppress(PresignError):
-                if action is Action.CORRECT_CLOCK and offset is not None:
-                    await by_signer(self._signer.adjust(clock_offset=offset))
-                    self.clock_offset = offset
-                else:
-                    await by_signer(self._signer.adjust(refresh_credentials=True))
-            self.made = {**self.made, action: self.made.get(action, 0) + 1}
+                await by_signer(self._signer.adjust(refresh_credentials=True))
+            self.made += 1

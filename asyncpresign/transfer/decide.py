@@ -48,8 +48,6 @@ class Action(StrEnum):
 
 # Cures that either help at once or never: each is tried once an item.
 ONCE = frozenset({Action.RESIGN, Action.REFRESH, Action.CORRECT_CLOCK})
-# What is told to the signer, when it is `Adjustable`.
-ADJUSTING = frozenset({Action.REFRESH, Action.CORRECT_CLOCK})
 
 # A URL that is refused as expired by a server whose clock is further off than this was not signed too early.
 SKEW = timedelta(seconds=60)
@@ -218,14 +216,15 @@ def decide(
     tried: Collection[Action],
     jitter: float,
     held: int = 0,
+    clock_limit: timedelta = timedelta.max,
 ) -> Decision:
     """What to do after attempt number `attempt` (from 1) ended in `error`.
 
     `allowed` are the actions that this item's source and signer permit (a static URL cannot be signed again, a stream
     cannot be sent again), `tried` those already taken for it, `jitter` is random in 0..1. `held` is how many bytes from the
-    start are safe; what has arrived wrong is not.
+    start are safe; what has arrived wrong is not. `clock_limit` is the largest clock offset of the server's that is believed.
     """
-    action = _cure(error, allowed, tried)
+    action = _cure(error, allowed, tried, clock_limit)
     spent = action in ONCE and action in tried
     if action is Action.FAIL or action not in allowed or spent or attempt >= policy.attempts:
         return Decision(Action.FAIL)
@@ -238,20 +237,20 @@ def decide(
     return Decision(action, max(policy.backoff(attempt, jitter), min(asked or 0.0, policy.cap)), at)
 
 
-def _cure(error: TransferError, allowed: Collection[Action], tried: Collection[Action]) -> Action:
+def _cure(error: TransferError, allowed: Collection[Action], tried: Collection[Action], clock_limit: timedelta) -> Action:
     """The action, or the one to take in its stead for this item."""
     action = meaning(error)
-    match action, error:
-        case Action.RESIGN, ResponseError(clock_offset=timedelta() as offset) if abs(offset) > SKEW:
-            # Signed afresh by the same wrong clock, it would be as old.
-            return Action.CORRECT_CLOCK if Action.CORRECT_CLOCK in allowed and Action.CORRECT_CLOCK not in tried else action
-        case Action.CORRECT_CLOCK, ResponseError(clock_offset=None):
-            return Action.FAIL
-        case Action.REFRESH, _ if Action.REFRESH not in allowed:
-            # A signer that renews its credentials by itself may have done so; some servers say it of a URL.
-            return Action.RESIGN
-        case _:
-            return action
+    offset = error.clock_offset if isinstance(error, ResponseError) else None
+    believed = offset is not None and abs(offset) <= clock_limit
+    if action is Action.RESIGN and offset is not None and believed and abs(offset) > SKEW:
+        # Signed afresh by the same wrong clock, it would be as old.
+        return Action.CORRECT_CLOCK if Action.CORRECT_CLOCK in allowed and Action.CORRECT_CLOCK not in tried else action
+    if action is Action.CORRECT_CLOCK and not believed:
+        return Action.FAIL
+    if action is Action.REFRESH and Action.REFRESH not in allowed:
+        # A signer that renews its credentials by itself may have done so; some servers say it of a URL.
+        return Action.RESIGN
+    return action
 
 
 def meaning(error: TransferError) -> Action:

@@ -12,11 +12,13 @@ from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from .._s3.documents import parse_error
 from ..errors import (
     InvalidRequest,
+    PresignError,
     Problem,
     ResponseError,
     TransferError,
@@ -24,13 +26,14 @@ from ..errors import (
     describe,
 )
 from ..http.transport import Answer, Request, Transport
-from ..models import PresignedRequest, S3Object
+from ..models import PresignedPost, PresignedRequest, S3Object
 from ..signers.base import Signer
-from .adjust import Adjustments, by_signer
-from .decide import ADJUSTING, Accept, Action, decide, is_success, meaning, response_error
+from .adjust import Refreshes, by_signer
+from .decide import Accept, Action, decide, is_success, meaning, response_error
 from .edge import Edge
 from .files import Threads
-from .gates import Gates, Host, Lane, Memory, Pass
+from .gates import Gates, Lane, Memory, Pass
+from .hosts import ClockTrust
 from .items import Memo, Status
 from .meter import Meter, MeteredAnswer, MeteredBody, Tally
 from .plan import Sizes
@@ -51,12 +54,13 @@ _LIFE = re.compile(r"[?&]X-Amz-Expires=(\d{1,7})(?:&|$)", re.IGNORECASE)
 _SAID = frozenset({"message", "code", "request_id"})
 
 _SENDING = frozenset({Action.RETRY, Action.RESUME, Action.SLOW_DOWN})
-_SIGNING = _SENDING | {Action.RESIGN}
+_SIGNING = _SENDING | {Action.RESIGN, Action.CORRECT_CLOCK}
 
-# The host that the current task sent its last request to: whose budget a retry is taken from.
-_asked: ContextVar[Host | None] = ContextVar("asked", default=None)
+# The request that the current task sent last: of whose host a retry takes from the budget, and may correct the clock.
+_asked: ContextVar[Pass | None] = ContextVar("asked", default=None)
 
 _Result = TypeVar("_Result")
+_Signed = TypeVar("_Signed", PresignedRequest, PresignedPost)
 Sign = Callable[[], Awaitable[Request]]
 OnRetry = Callable[[TransferError, float], None]
 
@@ -91,11 +95,13 @@ class Exchange:
         edge: Edge,
         sizes: Sizes = Sizes(),  # noqa: B008 (frozen)
         require_checksum: bool = False,
+        clocks: ClockTrust = ClockTrust(),  # noqa: B008 (frozen)
     ) -> None:
         self._transport = transport
         self._signer = signer
         self._policy = policy
-        self._adjustments = Adjustments(signer)
+        self._refreshes = Refreshes(signer)
+        self._clocks = clocks
         self._gates = Gates(limits, policy.cap, edge, policy.budget)
         self._rate = Meter(limits.bytes_per_second, edge) if limits.bytes_per_second is not None else None
         self._bytes: Meter | Tally | None = self._rate
@@ -139,13 +145,26 @@ class Exchange:
             named = {**place.to_params(), **(params or {})}
 
             async def sign() -> Request:
-                signed = await by_signer(signer.presign(operation, named))
+                signed = await self.signed(partial(signer.presign, operation, named))
                 return Request(signed.method, signed.url, signed.headers, None, signed.expires_at)
 
             return sign
         if params is not None:
             raise InvalidRequest(Problem("params", f"no params beside a {argument} that is signed already", describe(params)))
         return self.keeping(_fixed_request(place, argument, method))
+
+    async def signed(self, sign: Callable[..., Awaitable[_Signed]]) -> _Signed:
+        """What `sign(signing_time=...)` makes, dated by the clock of the host that it is for, where that is known to differ.
+
+        Only the URL names the host, so it is signed by the signer's own clock first. Raises a `PresignError`.
+        """
+        made = await by_signer(_called(sign))
+        offset = self._gates.host(made.url).clock_offset
+        if offset is not None:
+            # A signer that cannot be told a time has to be right by itself: then the server says whether it is.
+            with suppress(PresignError):
+                return await by_signer(_called(sign, signing_time=self.edge.now() + offset))
+        return made
 
     def keeping(self, request: Request) -> Sign:
         """A function that returns `request`, signed already, for as long as it may be sent; then it raises `URLExpired`."""
@@ -156,9 +175,9 @@ class Exchange:
 
         return keep
 
-    def check_life(self, expires_at: datetime | None, request: Request | str) -> None:
+    def check_life(self, expires_at: datetime | None, request: Request) -> None:
         """Raises `URLExpired` for what is signed already and past its end: no server need be asked."""
-        if expires_at is not None and expires_at <= (now := self._now()):
+        if expires_at is not None and expires_at <= (now := self._now(request.url)):
             ended = f"signed until {expires_at:%Y-%m-%d %H:%M:%S}Z, and it is {now:%Y-%m-%d %H:%M:%S}Z"
             raise URLExpired(f"{ended}: have it signed anew, or give an S3Object and a signer", request=str(request))
 
@@ -173,10 +192,11 @@ class Exchange:
             return frozenset()
         if not isinstance(place, S3Object):
             return _SENDING
-        return _SIGNING | ADJUSTING if self._adjustments.possible else _SIGNING
+        return _SIGNING | {Action.REFRESH} if self._refreshes.possible else _SIGNING
 
-    def _now(self) -> datetime:
-        return self.edge.now() + self._adjustments.clock_offset
+    def _now(self, url: str) -> datetime:
+        """By the clock of the host of `url`, as far as it is known."""
+        return self.edge.now() + (self._gates.host(url).clock_offset or timedelta())
 
     # --- one exchange -------------------------------------------------------------------------------------------------
 
@@ -189,11 +209,11 @@ class Exchange:
         """
         request = await sign()
         passed = self._gates.ask(request.url, lane)
-        _asked.set(passed.host)
+        _asked.set(passed)
         try:
             if not self._gates.enter_nowait(passed):
                 await self._gates.enter(passed)
-                if request.expires_at is not None and request.expires_at - self._now() < FRESH:
+                if request.expires_at is not None and request.expires_at - self._now(request.url) < FRESH:
                     request = await sign()
             async with self._transport.send(self._metered(request)) as answer:
                 error = await self._refusal(answer, request, accept)
@@ -249,28 +269,43 @@ class Exchange:
         number = at = 0
         while True:
             number += 1
-            known = self._adjustments.made
+            known = self._refreshes.made
             _asked.set(None)
             try:
                 result = await attempt(at)
             except TransferError as error:
                 error.attempts = number
-                jitter = self.edge.random()
-                decision = decide(error, number, self._policy, allowed=allowed, tried=tried, jitter=jitter, held=held())
-                if decision.action is Action.FAIL or ((host := _asked.get()) is not None and not host.budget.take()):
+                asked = _asked.get()
+                decision = decide(
+                    error,
+                    number,
+                    self._policy,
+                    allowed=allowed,
+                    tried=tried,
+                    jitter=self.edge.random(),
+                    held=held(),
+                    clock_limit=timedelta() if asked is None else self._clocks.limit(asked.url),
+                )
+                if decision.action is Action.FAIL or (asked is not None and not asked.host.budget.take()):
                     raise
                 tried.add(decision.action)
-                offset = error.clock_offset if isinstance(error, ResponseError) else None
+                if decision.action is Action.CORRECT_CLOCK and asked is not None and isinstance(error, ResponseError):
+                    asked.host.clock_offset = error.clock_offset
                 if self._on_retry is not None:
                     self._on_retry(error, decision.delay)
             else:
-                if (host := _asked.get()) is not None:
-                    host.budget.give()
+                if (asked := _asked.get()) is not None:
+                    asked.host.budget.give()
                 return result, number
-            if decision.action in ADJUSTING:
-                await self._adjustments.make(decision.action, known, offset)
+            if decision.action is Action.REFRESH:
+                await self._refreshes.make(known)
             await self.edge.sleep(decision.delay)
             at = decision.at
+
+
+async def _called(sign: Callable[..., Awaitable[_Signed]], **options: datetime) -> _Signed:
+    """`sign(**options)`, so that what the call itself raises is raised by awaiting it."""
+    return await sign(**options)
 
 
 def _conceal(error: TransferError, request: Request) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from enum import StrEnum
 from math import inf
 
@@ -37,14 +38,18 @@ def _slots(limit: float) -> Mapping[Lane, anyio.CapacityLimiter]:
 
 
 class Host:
-    """What one `Transfer` knows about a host: how many requests it takes at once, and the retries that are left for it."""
+    """What one `Transfer` knows about a host: how many requests it takes at once, the retries left for it, and its clock.
 
-    __slots__ = ("__weakref__", "budget", "slots", "window")
+    `clock_offset` is the host's time minus this machine's; None where the signer's own clock was right so far.
+    """
+
+    __slots__ = ("__weakref__", "budget", "clock_offset", "slots", "window")
 
     def __init__(self, most: int, budget: int) -> None:
         self.window: Window = Window(most, float(most))
         self.slots: Mapping[Lane, anyio.CapacityLimiter] = _slots(most)
         self.budget: RetryBudget = RetryBudget(budget)
+        self.clock_offset: timedelta | None = None
 
     def become(self, window: Window) -> None:
         if int(window.limit) != int(self.window.limit):
@@ -54,11 +59,12 @@ class Host:
 
 
 class Pass:
-    """One request that is, or waits to be, under way; `lane` None has no slot."""
+    """One request for `url` that is, or waits to be, under way; `lane` None has no slot."""
 
-    __slots__ = ("cuts", "held", "host", "lane")
+    __slots__ = ("cuts", "held", "host", "lane", "url")
 
-    def __init__(self, host: Host, lane: Lane | None) -> None:
+    def __init__(self, url: str, host: Host, lane: Lane | None) -> None:
+        self.url: str = url
         self.host: Host = host
         self.lane: Lane | None = lane
         self.cuts: int = host.window.cuts
@@ -81,7 +87,11 @@ class Gates:
 
     def ask(self, url: str, lane: Lane | None) -> Pass:
         """A pass for the host of `url`, with which to `enter`."""
-        return Pass(self._hosts.of(url), lane)
+        return Pass(url, self._hosts.of(url), lane)
+
+    def host(self, url: str) -> Host:
+        """What is known about the host of `url`."""
+        return self._hosts.of(url)
 
     def enter_nowait(self, asked: Pass) -> bool:
         """Whether there is nothing to wait for; if so, it has entered."""

@@ -1,4 +1,6 @@
-"""Which host a URL names, and the registry of what is known about each host. It opens no socket and resolves no name.
+"""Which host a URL names, how far its clock is believed, and the registry of what is known about each host.
+
+It opens no socket and resolves no name.
 
 https://www.rfc-editor.org/rfc/rfc9110#name-https-normalization-and-com
 """
@@ -7,6 +9,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import ip_address
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
@@ -17,6 +21,7 @@ from ..http.transport import ORIGIN
 IDLE_HOSTS = 1000
 
 _State = TypeVar("_State")
+_TOLERANCE = timedelta(minutes=15)
 _PORTS = {"http": "80", "https": "443"}
 
 
@@ -37,6 +42,27 @@ def is_loopback(host: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class ClockTrust:
+    """How far the `Date` of a response is believed.
+
+    `most` is the largest offset from this machine's clock. `verified` says that TLS certificates are checked, `direct` that a
+    request to this machine goes to no proxy. A `Date` that anybody on the way could have written is believed within the 15
+    minutes that S3 tolerates anyway (RequestTimeTooSkewed).
+    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+    """
+
+    most: timedelta = timedelta(days=1)
+    verified: bool = True
+    direct: bool = True
+
+    def limit(self, url: str) -> timedelta:
+        """The largest offset that is believed of a response to a request for `url`."""
+        scheme, host, _ = origin_of(url)
+        authentic = (scheme == "https" and self.verified) or (self.direct and is_loopback(host))
+        return self.most if authentic else min(self.most, _TOLERANCE)
 
 
 class Hosts(Generic[_State]):

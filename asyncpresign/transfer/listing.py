@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, cast
 
 from .._s3.documents import Listing, parse_error, parse_list_objects_v2
 from ..errors import IntegrityError, InvalidRequest, Problem, describe
 from ..http.transport import Request
 from ..models import S3Object
-from .adjust import by_signer
 from .crew import Caught, as_presign_error
 from .decide import response_error
 from .exchange import Exchange, read_answer
@@ -107,7 +107,7 @@ async def _page(exchange: Exchange, params: dict[str, Any]) -> Listing:
     signer = exchange.require_signer("bucket")
 
     async def sign() -> Request:
-        signed = await by_signer(signer.presign("list_objects_v2", params))
+        signed = await exchange.signed(partial(signer.presign, "list_objects_v2", params))
         return Request(signed.method, signed.url, signed.headers, None, signed.expires_at)
 
     async def attempt(_: int) -> Listing:

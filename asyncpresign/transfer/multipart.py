@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -39,7 +40,6 @@ from ..errors import (
 )
 from ..http.transport import Request
 from ..models import S3Object
-from .adjust import by_signer
 from .crew import finish, work_through
 from .decide import response_error, server_time
 from .exchange import DOCUMENT, Exchange, Moved, Sign, read_answer
@@ -172,7 +172,8 @@ class _Upload:
         params |= taken(LIST_UPLOADS, {name: value for name, value in self._params.items() if name not in params})
 
         async def sign() -> Request:
-            signed = await by_signer(self._exchange.require_signer("destination").presign(LIST_UPLOADS, params))
+            signer = self._exchange.require_signer("destination")
+            signed = await self._exchange.signed(partial(signer.presign, LIST_UPLOADS, params))
             return Request(signed.method, signed.url, signed.headers, None, signed.expires_at)
 
         unknown = "the response to the request that creates the upload was lost, and whether it was created is not known"

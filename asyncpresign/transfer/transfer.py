@@ -13,6 +13,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
@@ -31,6 +32,7 @@ from .edge import Edge
 from .engine import perform, send
 from .exchange import Exchange
 from .files import Threads
+from .hosts import ClockTrust
 from .items import Destination, Download, FormUpload, IfExists, Item, Source, Status, TransferResult, Upload
 from .job import Job, OnEvent, Places, RunOptions, Settled, check_run, journal_of
 from .listing import CommonPrefix, ObjectInfo, check_texts, listed
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 # Threads that read and write large pieces; more would only queue at the disk.
 THREADS = 4
 MAX_BODY = 8 * 1024 * 1024
+MAX_CLOCK_OFFSET = timedelta(days=1)
 
 
 class Transfer:
@@ -55,9 +58,15 @@ class Transfer:
     `signer` signs `S3Object`s just before they are sent; without one, everything given must be signed already. An object of
     `multipart_threshold` bytes or more moves in parts of `part_size` bytes (8 MiB, or as many more as S3's 10,000 parts ask
     for), which are sent and fetched side by side, each tried again on its own. `require_checksum` fails what only the size
-    proves. `session` is an aiohttp session whose connections are used, and nothing else of it; it is never closed here.
-    `ssl` is a context or False, `proxy` a URL; `trust_env` lets the environment name the proxy. `transport` and `edge`
-    replace HTTP, and clock, chance and sleep, in tests.
+    proves.
+
+    When a server refuses a signature because of its time, what is signed for that host is dated by the `Date` of its response
+    from then on. `max_clock_offset` is the largest difference from this machine's clock that is believed over TLS with a
+    verified certificate, or from this machine; otherwise it is 15 minutes at most. The clock of `signer` itself is never set.
+
+    `session` is an aiohttp session whose connections are used, and nothing else of it; it is never closed here. `ssl` is a
+    context or False, `proxy` a URL; `trust_env` lets the environment name the proxy. `transport` and `edge` replace HTTP, and
+    clock, chance and sleep, in tests.
 
     Raises `InvalidRequest` with everything that is wrong.
     """
@@ -72,6 +81,7 @@ class Transfer:
         require_checksum: bool = False,
         part_size: int | None = None,
         multipart_threshold: int = MULTIPART_THRESHOLD,
+        max_clock_offset: timedelta = MAX_CLOCK_OFFSET,
         session: aiohttp.ClientSession | None = None,
         ssl: ssl_module.SSLContext | bool | None = None,
         proxy: str | None = None,
@@ -92,6 +102,8 @@ class Transfer:
             problems.append(Problem("retry", "a RetryPolicy", describe(retry)))
         if not isinstance(require_checksum, bool):
             problems.append(Problem("require_checksum", "a bool", describe(require_checksum)))
+        if not isinstance(max_clock_offset, timedelta) or max_clock_offset < timedelta():
+            problems.append(Problem("max_clock_offset", "a timedelta of at least 0", describe(max_clock_offset)))
         try:
             self._sizes = Sizes(part_size, multipart_threshold)
         except InvalidRequest as error:
@@ -102,6 +114,7 @@ class Transfer:
         self._limits = limits or (Limits() if concurrency is None else Limits(concurrency=concurrency))
         self._retry = retry
         self._require_checksum = require_checksum
+        self._max_clock_offset = max_clock_offset
         self._http: dict[str, Any] = {"session": session, "ssl": ssl, "proxy": proxy, "trust_env": trust_env}
         self._given_transport = transport
         self._transport: Transport | None = None
@@ -128,6 +141,11 @@ class Transfer:
             self._edge,
             self._sizes,
             self._require_checksum,
+            ClockTrust(
+                self._max_clock_offset,
+                verified=not isinstance(self._transport, AiohttpTransport) or self._transport.verifies,
+                direct=self._http["proxy"] is None and not self._http["trust_env"],
+            ),
         )
         # Of items; those of requests are the exchange's, which a part of an item can have without waiting for its own item.
         self._slots = anyio.Semaphore(self._limits.concurrency, fast_acquire=True)

@@ -6,13 +6,13 @@ import mimetypes
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from .._s3.operations import text_problem
 from ..errors import IntegrityError, InvalidRequest, PreconditionFailed, Problem, describe
 from ..http.transport import Request, RequestBody
 from ..models import PresignedPost, S3Object
-from .adjust import by_signer
 from .exchange import DOCUMENT, Exchange, Moved, read_answer
 from .existing import stored_alike
 from .form import field_problems, form_body, form_content_type
@@ -175,8 +175,8 @@ def _form_signing(
         fields = _form_fields(item.fields or {}, content_type, wanted)
 
         async def sign() -> PresignedPost:
-            signing = signer.presign_post(place.bucket, place.key, fields=fields, conditions=item.conditions)
-            return await by_signer(signing)
+            signing = partial(signer.presign_post, place.bucket, place.key, fields=fields, conditions=item.conditions)
+            return await exchange.signed(signing)
 
         return sign
     if not isinstance(place, PresignedPost):

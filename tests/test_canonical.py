@@ -20,7 +20,7 @@ from asyncpresign._sigv4.canonical import (
     uri_encode,
     uri_encode_all,
 )
-from asyncpresign._sigv4.comparison import split_request
+from asyncpresign._sigv4.comparison import Parts, compare_requests, split_request
 
 from .stdlib_only import cases, check_stages, check_uri_encoding
 
@@ -99,3 +99,14 @@ def test_a_canonical_request_is_read_line_by_line() -> None:
     assert split_request(text) == ("GET", "/a", "x=1", headers, "host;x-amz-meta-a", "UNSIGNED-PAYLOAD")
     assert split_request("GET\n/a\nx=1\n\nhost") is None
     assert split_request(text.replace("\n\n", "\n")) is None
+
+
+def test_a_header_that_differs_is_shown_with_its_name_on_both_sides() -> None:
+    signed = Parts("GET", "/", "", {"host": "h", "a": "1", "b": "2"}, "host;a;b", "UNSIGNED-PAYLOAD")
+    seen = signed._replace(headers={"host": "h", "a": "3", "c": "4"})
+    found = compare_requests(signed, seen)
+    assert [(one.part, one.line, one.signed, one.seen) for one in found] == [
+        ("header a", 5, "a:1", "a:3"),
+        ("header c", 6, "", "c:4"),
+        ("header b", 0, "b:2", ""),
+    ]

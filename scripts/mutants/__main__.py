@@ -91,15 +91,15 @@ class Map:
         names = set(mutant.names) if mutant.names or found else {mutant.function.rpartition(".")[2]}
         if not names:
             return self._or_all_of_the_file(found, here)
-        word = re.compile(rf"\b(?:{'|'.join(map(re.escape, names))})\b")
-        files = {path.relative_to(root).as_posix() for path in root.glob("tests/*.py") if word.search(path.read_text("utf-8"))}
-        found |= {test for test in self.seconds if test.partition("::")[0] in files}
         read: set[str] = set()
         while names - read:  # a table, constant or field: what reads it, and what reads the tables made of it
             lines = list(_mentions(names - read, sources))
             read |= names
             found |= {test for path, line in lines for test in self.lines.get(path, {}).get(line, ())}
             names = {name for path, line in lines for name in _defined(path, line, sources)}
+        word = re.compile(rf"\b(?:{'|'.join(map(re.escape, read))})\b")  # a test that looks at the table itself runs no line
+        files = {path.relative_to(root).as_posix() for path in root.glob("tests/*.py") if word.search(path.read_text("utf-8"))}
+        found |= {test for test in self.seconds if test.partition("::")[0] in files}
         return self._or_all_of_the_file(found, here)
 
     @staticmethod

@@ -768,6 +768,13 @@ async def test_a_head_of_sixty_thousand_bytes_is_read(transport: Transport, head
         assert {name: received[name] for name, _ in headers} == dict(headers)
 
 
+async def test_a_reason_of_sixty_thousand_bytes_is_read(transport: Transport) -> None:
+    raw = answer(200, b"fine").replace(b" Words", b" " + b"y" * 60_000, 1)
+    async with FaultServer([Reply(raw)]) as server:
+        status, _, content = await fetch(transport, get(server))
+        assert (status, content) == (200, b"fine")
+
+
 @pytest.mark.parametrize(
     "raw",
     [

@@ -8,8 +8,8 @@ Left out on purpose, because no test should look at it:
 - docstrings, annotations, type aliases, protocols, `TYPE_CHECKING` blocks, overloads, `__all__`;
 - prose: a string or f-string in which words stand side by side (error messages and explanations; their presence, type and
   the values in them are still tested by the mutants around them);
-- the keywords `slots=` of dataclasses, `strict=` of `zip`, `maxsize=` of `lru_cache` and `usedforsecurity=` of digests, which
-  change no result that a caller can see.
+- the keywords `slots=` of dataclasses, `strict=` of `zip`, `maxsize=` of `lru_cache`, `usedforsecurity=` of digests and
+  `fast_acquire=` of locks, which change no result that a caller can see.
 
 The expressions inside an f-string have right positions only where Python gives them, so that a sample is the same for the
 same seed, tree and version of Python.
@@ -50,7 +50,7 @@ ARITHMETIC: dict[type[ast.operator], tuple[str, str]] = {
 }
 OTHER_FUNCTION = {"min": "max", "max": "min", "any": "all", "all": "any"}
 DROPPED_METHODS = {"lower", "upper", "casefold", "strip", "rstrip", "lstrip", "copy"}
-UNSEEN_KEYWORDS = {"slots", "strict", "maxsize", "usedforsecurity"}
+UNSEEN_KEYWORDS = {"slots", "strict", "maxsize", "usedforsecurity", "fast_acquire"}
 GENERIC = {"Literal", "Callable", "Mapping", "Sequence", "Iterable", "Awaitable", "Union", "Annotated"}
 OF_TYPES = {"TypeVar", "ParamSpec", "NewType", "getLogger"}  # calls whose arguments are names for people or checkers
 PROSE = re.compile(r"[\w'>)\]},:] [\w'<(\[{$-]")

@@ -20,7 +20,7 @@ from botocore.loaders import Loader
 
 from asyncpresign import InvalidRequest, UnsupportedRequest
 from asyncpresign._s3 import _partitions_table
-from asyncpresign._s3.arns import partition_of
+from asyncpresign._s3.arns import parse_arn, partition_of
 from asyncpresign._s3.hosts import EndpointInputs
 from asyncpresign._s3.rules import resolve_endpoint
 from scripts import generate_partitions
@@ -233,3 +233,14 @@ def test_everything_wrong_with_an_arn_is_said_at_once() -> None:
     with pytest.raises(InvalidRequest) as caught:
         resolve_endpoint(EndpointInputs("us-west-2", "arn:aws:s3:cn-north-1::accesspoint/my_point/more", use_arn_region=False))
     assert len(caught.value.problems) == 5
+
+
+@pytest.mark.parametrize(
+    "text", ["", "arn", "arn:::::", "arn::s3:r:1:a", "arn:aws::r:1:a", "arn:aws:s3:r:1:", "arn:aws:s3:r:1", "Arn:aws:s3:r:1:a"]
+)
+def test_what_is_no_arn(text: str) -> None:
+    assert parse_arn(text) is None
+
+
+def test_the_region_and_the_account_of_an_arn_may_be_left_out() -> None:
+    assert parse_arn("arn:aws:s3:::a/b:c") == ("aws", "s3", "", "", ("a", "b", "c"))

@@ -33,6 +33,7 @@ from asyncpresign import (
 from asyncpresign.http.transport import Request
 from asyncpresign.transfer.items import Item
 from asyncpresign.transfer.meter import Meter, Tally
+from asyncpresign.transfer.rate import BURST
 
 from .fake_transport import NOW, REFUSED, FakeTransport, Say, World, error, make_signer
 from .memory_s3 import MemoryS3
@@ -311,6 +312,23 @@ async def test_requests_a_second() -> None:
 
 
 # --- just in time, all the same ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("waited", "again"), [(3595, False), (3596, True)])
+async def test_a_request_is_sent_with_five_seconds_left_and_signed_again_with_less(waited: int, again: bool) -> None:
+    world = World(step=0.0)
+
+    def now() -> datetime:
+        return NOW + timedelta(seconds=sum(world.sleeps))
+
+    signer = OfflineSigner(Credentials("AKID", "secret"), region="us-east-1", endpoint_url="http://s3.test", clock=now)
+    edge, transport = dataclasses.replace(world.edge(), now=now), FakeTransport()
+    limits = Limits(requests_per_second=1 / (waited + BURST))
+    async with Transfer(signer, transport=transport, edge=edge, limits=limits) as moving:
+        for _ in range(2):
+            await moving.download(S3Object("bucket", "key"))
+    signed = [when - NOW for when in map(signed_at, transport.requests)]
+    assert signed == [timedelta(0), timedelta(seconds=waited if again else 0)]
 
 
 async def test_what_was_signed_before_a_long_wait_is_signed_again() -> None:

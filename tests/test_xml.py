@@ -241,13 +241,17 @@ REFUSED = {
 @pytest.mark.parametrize(("document", "why"), REFUSED.values(), ids=REFUSED.keys())
 def test_what_no_server_writes_is_refused_early(document: bytes, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xml, "MAX_NODES", NODES)
+    monkeypatch.setattr(xml, "MAX_SKIPPED", NODES)
     with pytest.raises(InvalidRequest, match=why):
         parse_list_objects_v2(document)
 
 
 def test_no_document_has_more_elements_than_a_page_of_a_listing_can_have() -> None:
-    assert 10 * 20_000 <= xml.MAX_NODES <= 1_000_000
-    assert parse_error(b"<Error>" + b"<a>x" * xml.MAX_NODES) is None
+    """ListObjectVersions has 1,000 rows of 13 elements and of an owner's two."""
+    assert 3 * 1000 * 16 <= xml.MAX_NODES <= xml.MAX_SKIPPED
+    deep = xml.MAX_SKIPPED - 1
+    assert parse_error(b"<Error>" + b"<a>" * deep + b"</a>" * deep + b"</Error>") == ErrorDocument()
+    assert parse_error(b"<Error>" + b"<a>" * (deep + 1)) is None
 
 
 def test_a_document_at_its_limits_is_read() -> None:

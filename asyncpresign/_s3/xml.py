@@ -26,8 +26,11 @@ _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 MAX_BYTES = 16 * 1024 * 1024
 """Of a document. A page of 1,000 keys of 1,024 bytes, each of which is written as nine, has fewer."""
 
-MAX_NODES = 200_000
-"""Elements of a document. A page of 1,000 versions has about 20,000."""
+MAX_NODES = 50_000
+"""Elements of a document that are looked at. A page of 1,000 versions, the longest, has about 15,000."""
+
+MAX_SKIPPED = 200_000
+"""Elements of a document, with those that are too deep to be looked at."""
 
 MAX_TEXT = 256 * 1024
 """Characters of an element. A key has at most 9,216, a canonical request as many as a URL has."""
@@ -224,7 +227,7 @@ def _parse(roots: list[str], body: bytes) -> tuple[str, _Node]:
         name = name.rpartition(":")[2]
         if depth == 1 and name not in ("Error", *roots):
             raise _Unreadable(f"a document <{name[:60]}>")
-        if nodes > MAX_NODES:
+        if nodes > (MAX_NODES if depth <= _DEPTH else MAX_SKIPPED):
             raise _Unreadable(f"a document of more than {MAX_NODES} elements")
         if depth <= _DEPTH:
             node = _Node("", {})

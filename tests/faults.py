@@ -12,6 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 from hashlib import md5, sha256
 from typing import Any
+from xml.sax.saxutils import escape
 
 from asyncpresign import (
     AccessDenied,
@@ -465,6 +466,23 @@ FAULTS: Mapping[str, Fault] = {
         replies=(Reply(answer(200, _WRONG, headers=[("ETag", f'"{md5(CONTENT).hexdigest()}"')])),),
         waits=(0.05,),
     ),
+    "echo": _lost(
+        "403 that repeats the request, its signature and its headers",
+        Reply(of=lambda seen: s3_error(403, "AccessDenied", escape(seen.head.decode()))),
+        AccessDenied,
+        sees="without what grants access",
+    ),
+    "long message": _lost(
+        "403 with 60,000 characters of explanation",
+        Reply(s3_error(403, "AccessDenied", "a." * 30_000)),
+        AccessDenied,
+        sees="4,096 of them",
+    ),
+    "thousands of digits": Fault(
+        happens="503 with a Retry-After and a Date of 5,000 digits",
+        replies=(Reply(s3_error(503, "SlowDown", headers=[("Retry-After", "9" * 5000), ("Date", "9" * 5000)])),),
+        sees="as if it had said neither",
+    ),
     "gzip": Fault(
         happens="the body has a Content-Encoding: gzip",
         kinds=(Kind.DOWNLOAD,),
@@ -532,6 +550,12 @@ FAULTS: Mapping[str, Fault] = {
     "failed in a 200": Fault(happens="an `<Error>` in a 200 to the last request", kinds=PARTS),
     "failed in a 200 for ever": Fault(
         happens="an `<Error>` in a 200 every time", kinds=PARTS, error=ServerError, attempts=6, sees=_ABORTED
+    ),
+    "space before the XML": Fault(
+        happens="white space, to keep the connection alive, before the last answer's XML", kinds=PARTS, attempts=1
+    ),
+    "a key that XML cannot carry": Fault(
+        happens="answers that repeat a key with a control character, as it is or as `&#x8;`", kinds=PARTS, attempts=1
     ),
     "last answer lost": Fault(
         happens="the object is stored and the answer lost", kinds=PARTS, sees="the object is asked for, and has the right ETag"

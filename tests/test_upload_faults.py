@@ -29,6 +29,19 @@ SLOW = Reply(s3_error(503, "SlowDown"))
 CUT = Reply(b"", Then.RESET, Read.HEAD)
 WRONG = Reply(answer(200, headers=[("ETag", f'"{md5(b"other")}"')]))
 FAILED_IN_A_200 = Reply(answer(200, s3_error(500, "InternalError").partition(b"\r\n\r\n")[2]))
+DECLARED = b'<?xml version="1.0" encoding="UTF-8"?>'
+COMPLETED = (
+    f"<CompleteMultipartUploadResult><Key>a&#x8;\x08b</Key><ETag>{etag_of(PARTS)}</ETag></CompleteMultipartUploadResult>"
+)
+SPACED = Reply(answer(200, b" \r\n" * 100 + DECLARED + COMPLETED.replace("&#x8;\x08", "").encode()))
+REPEATED = Reply(answer(200, DECLARED + COMPLETED.encode()))
+CREATED = Reply(
+    answer(
+        200,
+        DECLARED
+        + b"<InitiateMultipartUploadResult><Key>a&#8;\x08b</Key><UploadId>up</UploadId></InitiateMultipartUploadResult>",
+    )
+)
 GONE = Reply(s3_error(404, "NoSuchUpload"))
 THERE = Reply(s3_error(412, "PreconditionFailed"))
 
@@ -88,6 +101,12 @@ IN_PARTS: dict[str, tuple[Fault, Mapping[str, list[Reply]], bool]] = {
     "upload taken away": (FAULTS["upload taken away"], {"part": [GONE] * 20, "abort": [GONE]}, True),
     "failed in a 200": (FAULTS["failed in a 200"], {"complete": [FAILED_IN_A_200]}, False),
     "failed in a 200 for ever": (FAULTS["failed in a 200 for ever"], {"complete": [FAILED_IN_A_200] * 20}, True),
+    "space before the XML": (FAULTS["space before the XML"], {"complete": [SPACED]}, False),
+    "a key that XML cannot carry": (
+        FAULTS["a key that XML cannot carry"],
+        {"create": [CREATED], "complete": [REPEATED]},
+        False,
+    ),
     "last answer lost": (FAULTS["last answer lost"], {"complete": [RESET, GONE]}, False),
 }
 

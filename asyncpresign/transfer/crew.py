@@ -15,6 +15,7 @@ from typing import Self, TypeVar
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
+from .._redaction import SHOWN as READ
 from ..errors import PresignError, TransferError, redact
 
 _Piece = TypeVar("_Piece")
@@ -61,7 +62,7 @@ def as_presign_error(error: Exception) -> PresignError:
     if isinstance(error, PresignError):
         return error
     try:
-        text = redact(str(error))[:SHOWN]
+        text = redact(str(error)[:READ])[:SHOWN]
     except Exception as failure:  # noqa: BLE001 (an exception that cannot even be shown)
         text = f"its text raised {type(failure).__name__}"
     return TransferError(f"unexpected {type(error).__name__} ({_place(error)}){f': {text}' if text else ''}")

@@ -93,6 +93,14 @@ WRONG: dict[str, tuple[Any, set[str]]] = {
         Upload(b"abc", URL, params={"IfNoneMatch": "*"}, if_none_match="x"),
         {"if_none_match", "params['IfNoneMatch']"},
     ),
+    "a form with a field that no server can read": (
+        FormUpload(b"abc", PresignedPost("http://s3.test/bucket", {"key": "k", "x": "a\ud800"}, END)),
+        {"destination.fields['x']"},
+    ),
+    "a form with a field's name that no server can read": (
+        FormUpload(b"abc", PresignedPost("http://s3.test/bucket", {"key": "k", "x\udfff": "a"}, END)),
+        {"destination.fields['x\\udfff']"},
+    ),
     "a form of nothing": (FormUpload(5, POST), {"source"}),  # type: ignore[arg-type]
     "a form to a URL": (FormUpload(b"abc", URL), {"destination"}),  # type: ignore[arg-type]
     "a form of another size": (FormUpload(b"abc", POST, size=4), {"size"}),

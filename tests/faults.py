@@ -258,8 +258,8 @@ FAULTS: Mapping[str, Fault] = {
         "the document of a refusal drips and never ends",
         Reply(b"HTTP/1.1 404 No\r\nContent-Length: 60000\r\n\r\n<Error", Then.DRIP),
         NotFound,
-        options={"limits": Limits(stall=0.1)},
-        sees="after `Limits.stall` seconds; its status says enough",
+        options={"limits": Limits(stall=0.1, slowest=100_000)},
+        sees="slower than `Limits.slowest`; its status says enough",
     ),
     "stall": _lost(
         "the answer stops, with the connection open",

@@ -209,7 +209,7 @@ def test_a_parameter_that_no_later_run_could_compare(value: Any) -> None:
         key(UploadItem("f", S3Object("b", "k"), params={"Body": value}))
 
 
-VECTORS = json.loads((Path(__file__).parent / "vectors" / "journal_keys.json").read_text(encoding="utf-8"))
+VECTORS = json.loads((Path(__file__).parent / "vectors" / "transfer" / "journal_keys.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=[vector["item"] for vector in VECTORS])

@@ -117,7 +117,7 @@ class HeadScanner:
 
     def __init__(self) -> None:
         self._last = b""
-        self.size = 0
+        self.size: int = 0
 
     def end(self, data: bytes) -> int:
         """How many bytes of `data` belong to the head: all of them, or those up to the end of its empty line."""

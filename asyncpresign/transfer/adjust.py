@@ -37,7 +37,7 @@ class Refreshes:
         self._signer = signer if isinstance(signer, Adjustable) else None
         self._lock = anyio.Lock()
         self.possible: bool = self._signer is not None
-        self.made = 0
+        self.made: int = 0
 
     async def make(self, known: int) -> None:
         """Ask for fresh credentials, unless that was done since `known` refreshes, when what has failed was signed."""

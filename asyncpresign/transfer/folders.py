@@ -39,8 +39,8 @@ class Spot:
     __slots__ = ("_below", "_descriptor", "_folder", "_identity", "_platform", "name", "path", "status")
 
     def __init__(self, folder: str, below: Sequence[str], descriptor: int | None, name: str, path: str, platform: Platform):
-        self.name = name
-        self.path = path
+        self.name: str = name
+        self.path: str = path
         self._folder = folder
         self._below = below
         self._descriptor = descriptor

@@ -6,6 +6,7 @@ without is run by a test that asks for it by name: `await FAULTS["disk full"].en
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -121,6 +122,8 @@ _TAGGED = answer(200, CONTENT, headers=[_TAG])
 _SLOW = s3_error(503, "SlowDown")
 _EXPIRED = Reply(s3_error(403, "AccessDenied", "Request has expired"))
 _ABORTED = "the upload is aborted"
+_S3 = ("x-amz-request-id", "the-request-id")
+_MADE_UP = ("ETag", f'"{md5(b"a version").hexdigest()}"')
 _NOTHING_LEFT = "no task, file or connection is left"
 _DATE = ("Date", http_date(NOW + timedelta(hours=2)))
 
@@ -461,9 +464,9 @@ FAULTS: Mapping[str, Fault] = {
         sees="no file is left",
     ),
     "wrong bytes by the server": Fault(
-        happens="the bytes are not those of the answer's own x-amz-checksum or MD5 ETag, once",
+        happens="the bytes are not those of the answer's x-amz-checksum, MD5 ETag, x-goog-hash, Digest or Content-MD5, once",
         kinds=(Kind.DOWNLOAD,),
-        replies=(Reply(answer(200, _WRONG, headers=[("ETag", f'"{md5(CONTENT).hexdigest()}"')])),),
+        replies=(Reply(answer(200, _WRONG, headers=[("ETag", f'"{md5(CONTENT).hexdigest()}"'), _S3])),),
         waits=(0.05,),
     ),
     "echo": _lost(
@@ -482,6 +485,29 @@ FAULTS: Mapping[str, Fault] = {
         happens="503 with a Retry-After and a Date of 5,000 digits",
         replies=(Reply(s3_error(503, "SlowDown", headers=[("Retry-After", "9" * 5000), ("Date", "9" * 5000)])),),
         sees="as if it had said neither",
+    ),
+    "wrong bytes by the server for ever": _lost(
+        "the bytes are never those of a digest in the answer",
+        Reply(answer(200, _WRONG, headers=[("Repr-Digest", f"sha-256=:{b64encode(sha256(CONTENT).digest()).decode()}:")])),
+        IntegrityError,
+        kinds=(Kind.DOWNLOAD,),
+        attempts=6,
+        sees="no file is left",
+    ),
+    "no MD5": Fault(
+        happens="the ETag is not the MD5 of the bytes, and no `x-amz-*` header says that it should be",
+        kinds=(Kind.DOWNLOAD,),
+        replies=(Reply(answer(200, CONTENT, headers=[_MADE_UP])),),
+        then=Reply(answer(200, CONTENT, headers=[_MADE_UP])),
+        waits=(0.05,),
+        sees="the same bytes came twice: `verified_by` is `size`",
+    ),
+    "no MD5 of what is stored": Fault(
+        happens="the ETag is not the MD5 of what was sent, and no `x-amz-*` header says that it should be",
+        kinds=UPLOADS,
+        replies=(Reply(answer(200, headers=[_MADE_UP])),),
+        attempts=1,
+        sees="`verified_by` is `size`",
     ),
     "gzip": Fault(
         happens="the body has a Content-Encoding: gzip",

@@ -18,6 +18,9 @@ from asyncpresign.http.transport import Request
 
 from .fake_transport import NOW, Say, error
 
+# What S3 adds to every response.
+S3 = {"x-amz-request-id": "the-request-id"}
+
 
 def md5(data: bytes) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
@@ -83,7 +86,7 @@ class MemoryS3:
         if query["uploadId"] not in self.uploads:
             return error(404, "NoSuchUpload")
         self.uploads[query["uploadId"]][int(query["partNumber"])] = body
-        return Say(200, headers={"etag": f'"{md5(body)}"'})
+        return Say(200, headers={"etag": f'"{md5(body)}"', **S3})
 
     def _list(self, request: Request, query: dict[str, str], body: bytes) -> Say:
         if query["uploadId"] not in self.uploads:
@@ -116,7 +119,7 @@ class MemoryS3:
         del self.uploads[query["uploadId"]]
         self.objects[key], self.etags[key] = b"".join(parts), etag_of(parts)
         text = f"<CompleteMultipartUploadResult><ETag>{self.etags[key]}</ETag></CompleteMultipartUploadResult>"
-        return Say(200, text.encode())
+        return Say(200, text.encode(), S3)
 
     def _abort(self, request: Request, query: dict[str, str], body: bytes) -> Say:
         if self.uploads.pop(query["uploadId"], None) is None:
@@ -128,13 +131,13 @@ class MemoryS3:
         if request.headers.get("If-None-Match") == "*" and key in self.objects:
             return error(412, "PreconditionFailed")
         self.objects[key], self.etags[key] = body, f'"{md5(body)}"'
-        return Say(200, headers={"etag": self.etags[key]})
+        return Say(200, headers={"etag": self.etags[key], **S3})
 
     def _head(self, request: Request, query: dict[str, str], body: bytes) -> Say:
         key = self._key(request)
         if key not in self.objects:
             return Say(404)
-        return Say(200, headers={"etag": self.etags[key]}, announced=len(self.objects[key]))
+        return Say(200, headers={"etag": self.etags[key], **S3}, announced=len(self.objects[key]))
 
     def _key(self, request: Request) -> str:
         return unquote(urlsplit(request.url).path).partition("/bucket/")[2]

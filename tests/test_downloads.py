@@ -37,6 +37,7 @@ from asyncpresign.transfer.items import Status
 from asyncpresign.transfer.plan import MiB
 
 from .fake_transport import REFUSED, FakeTransport, Say, World, error, make_signer
+from .memory_s3 import S3
 from .object_store import Cut, ObjectStore, Replaced, Turned, Whole, md5_etag, parts_etag
 from .sweep import at_every_turn, sweep
 from .test_multipart import small_sizes
@@ -225,12 +226,21 @@ PROVEN: dict[str, tuple[dict[str, str], dict[str, Any], str]] = {
     ),
     "the caller's": ({}, {"checksum": f"sha1:{hashlib.sha1(SMALL).hexdigest()}"}, "sha1"),
     "the caller's, not the server's": ({"etag": md5_etag(b"?")}, {"checksum": f"md5:{hashlib.md5(SMALL).hexdigest()}"}, "md5"),
+    "sha512, in base64": ({}, {"checksum": f"sha512:{b64(hashlib.sha512(SMALL).digest())}"}, "sha512"),
+    "as s3 keeps it of parts": ({}, {"checksum": f"etag:{parts_etag(SMALL, 5)}:5"}, "md5 of parts"),
+    "google": (
+        {"etag": '"CNCHzuCpkcwCEAE="', "x-goog-hash": f"crc32c=, md5={b64(hashlib.md5(SMALL).digest())}"},
+        {},
+        "md5",
+    ),
+    "azure": ({"etag": '"0x8D9"', "content-md5": b64(hashlib.md5(SMALL).digest())}, {}, "md5"),
+    "rfc 9530": ({"etag": '"?"', "repr-digest": f"sha-512=:{b64(hashlib.sha512(SMALL).digest())}:"}, {}, "sha512"),
     "an etag that is no md5": ({"etag": md5_etag(b"?"), "x-amz-server-side-encryption": "aws:kms"}, {}, "size"),
 }
 
 
 def proven_store(headers: dict[str, str]) -> ObjectStore:
-    return ObjectStore(SMALL, headers.get("etag"), {name: value for name, value in headers.items() if name != "etag"})
+    return ObjectStore(SMALL, headers.get("etag"), {**S3, **{name: value for name, value in headers.items() if name != "etag"}})
 
 
 @pytest.mark.parametrize(("headers", "options", "name"), PROVEN.values(), ids=PROVEN.keys())
@@ -254,6 +264,106 @@ async def test_wrong_bytes_once_and_for_ever(
         with pytest.raises(IntegrityError, match=f"have another {name} than") as caught:
             await moving.download(URL, tmp_path / "new", **options)
     assert (caught.value.attempts, len(transport.requests), os.listdir(tmp_path)) == (3, 5, ["file"])
+
+
+# --- an ETag that nobody says is an MD5 -------------------------------------------------------------------------------
+
+LOOKS_LIKE_MD5: dict[str, dict[str, str]] = {
+    "any server": {},
+    "of segments": {"x-static-large-object": "True"},
+    "appended to": {"x-oss-object-type": "Appendable", "x-oss-hash-crc64ecma": "123"},
+    "behind a cdn": {"x-amz-cf-id": "id", "x-cache": "Miss"},
+}
+
+
+@pytest.mark.parametrize("headers", LOOKS_LIKE_MD5.values(), ids=LOOKS_LIKE_MD5.keys())
+@pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "in ranges"])
+async def test_it_may_prove_the_bytes_and_refutes_them_only_until_they_came_twice(
+    headers: dict[str, str], data: bytes, tmp_path: Path
+) -> None:
+    for etag, attempts, name in ((md5_etag(data), 1, "md5"), (md5_etag(b"?"), 2, "size")):
+        transport, moving = transfer(ObjectStore(data, etag, headers))
+        async with moving:
+            result = await moving.download(URL, tmp_path / "file")
+        assert ((tmp_path / "file").read_bytes() == data, result.attempts, result.verified_by) == (True, attempts, name)
+        assert transport.open == 0
+
+
+def unlike(*numbers: int) -> FakeTransport:
+    """Other bytes every time, with one ETag."""
+    return FakeTransport([Say(body=bytes([number]) * 14, headers={"etag": md5_etag(b"?")}) for number in numbers])
+
+
+async def test_bytes_that_never_come_alike_are_not_taken(tmp_path: Path) -> None:
+    for numbers in ([1, 2, 1], [1, 2, 3, 3]):
+        async with Transfer(transport=unlike(*numbers), edge=World().edge()) as moving:
+            assert (await moving.download(URL, tmp_path / "file")).attempts == len(numbers)
+            assert (tmp_path / "file").read_bytes() == bytes([numbers[-1]]) * 14
+    async with Transfer(transport=unlike(*range(6)), edge=World().edge()) as moving:
+        with pytest.raises(IntegrityError, match="another md5") as caught:
+            await moving.download(URL, tmp_path / "new")
+    assert (caught.value.attempts, os.listdir(tmp_path)) == (6, ["file"])
+
+
+@pytest.mark.parametrize("retry", [RetryPolicy(attempts=1), RetryPolicy(budget=0)], ids=["attempts", "budget"])
+async def test_where_they_cannot_come_twice_the_size_counts(retry: RetryPolicy, destination: Any) -> None:
+    _, moving = transfer(ObjectStore(SMALL, md5_etag(b"?")), retry=retry)
+    async with moving:
+        result = await moving.download(URL, destination)
+    assert (arrived(result, destination), result.verified_by, result.attempts) == (SMALL, "size", 1)
+
+
+async def test_a_pipe_takes_them_once() -> None:
+    pipe = Pipe()
+    _, moving = transfer(ObjectStore(SMALL, md5_etag(b"?")))
+    async with moving:
+        assert (await moving.download(URL, pipe)).verified_by == "size"  # type: ignore[arg-type]
+    assert pipe.got == SMALL
+
+
+async def test_of_unknown_size_nothing_is_proven(tmp_path: Path) -> None:
+    """As from Google's storage, which unpacks what was stored as gzip, and keeps the ETag of what was stored."""
+    headers = {"etag": md5_etag(b"the stored gzip"), "x-goog-stored-content-encoding": "gzip", "x-goog-hash": "md5=AAAA"}
+    transport = FakeTransport(otherwise=Say(body=SMALL, headers=headers, length=False))
+    async with Transfer(transport=transport, edge=World().edge()) as moving:
+        result = await moving.download(URL, tmp_path / "file")
+    assert ((tmp_path / "file").read_bytes(), result.attempts, result.verified_by) == (SMALL, 2, None)
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+async def test_who_requires_a_proof_does_not_get_this_one(attempts: int, tmp_path: Path) -> None:
+    retry = RetryPolicy(attempts=attempts)
+    transport, moving = transfer(ObjectStore(SMALL, md5_etag(b"?")), require_checksum=True, retry=retry)
+    async with moving:
+        with pytest.raises(IntegrityError):
+            await moving.download(URL, tmp_path / "file")
+    assert (transport.sent, os.listdir(tmp_path)) == (min(attempts, 2), [])
+
+
+STORED: list[tuple[dict[str, str], str | None]] = [
+    ({"etag": md5_etag(b"?")}, "size"),
+    ({"etag": md5_etag(SMALL)}, "md5"),
+    ({"etag": md5_etag(b"?"), "x-amz-cf-id": "id"}, "size"),
+    ({"etag": md5_etag(b"?"), "x-amz-id-2": "id"}, None),
+    ({"content-md5": b64(hashlib.md5(b"").digest())}, "size"),
+    ({"content-md5": b64(hashlib.md5(SMALL).digest())}, "md5"),
+    ({"digest": f"sha-256={b64(hashlib.sha256(b'').digest())}"}, "size"),
+    ({"x-goog-hash": f"md5={b64(hashlib.md5(SMALL).digest())}"}, "md5"),
+    ({"x-goog-hash": f"md5={b64(hashlib.md5(b'?').digest())}"}, None),
+]
+
+
+@pytest.mark.parametrize(("headers", "name"), STORED, ids=range(len(STORED)))
+async def test_what_an_answer_to_an_upload_proves_and_refutes(headers: dict[str, str], name: str | None) -> None:
+    """`Content-MD5` and `Digest` in it may be those of its own, empty, body."""
+    transport = FakeTransport(otherwise=Say(headers=headers))
+    async with Transfer(transport=transport, edge=World().edge(), retry=RetryPolicy(attempts=2)) as moving:
+        if name is not None:
+            result = await moving.upload(SMALL, URL)
+            assert (result.attempts, result.verified_by) == (1, name)
+        else:
+            with pytest.raises(IntegrityError, match="its md5 is another"):
+                await moving.upload(SMALL, URL)
 
 
 async def test_what_cannot_be_proven_is_refused_on_request(tmp_path: Path) -> None:
@@ -380,7 +490,7 @@ async def test_an_object_that_changes_between_ranges(conditions: bool, tmp_path:
 
 
 async def test_wrong_bytes_in_a_range_once_and_for_ever(tmp_path: Path) -> None:
-    store = ObjectStore(LARGE, faults={RANGES[1]: [Turned()]})
+    store = ObjectStore(LARGE, headers=S3, faults={RANGES[1]: [Turned()]})
     _, result = await fetched(store, tmp_path / "file")
     assert (result.attempts, result.verified_by) == (2, "md5")
     store.faults = {RANGES[1]: [Turned()] * 2}

@@ -34,10 +34,13 @@ CHECK = {
     "md5": "25f9e794323b453885f5181f1b624d0b",
     "sha1": "f7c3bc1d808e04732adf679965ccc34ca7ae3441",
     "sha256": "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225",
+    "sha512": "d9e6762dd1c8eaf6d61b3c6192fc408d4d6d5f1176d0c29169bc24e71c3f274a"
+    "d27fcd5811b313d681f7e55ec02d73d499c95455b6b5bb503acf574fba8ffe85",
     "crc32": "cbf43926",
     "crc32c": "e3069283",
     "crc64nvme": "ae8b14860a799888",
 }
+B64 = {name: base64.b64encode(bytes.fromhex(value)).decode() for name, value in CHECK.items()}
 NINE = b"123456789"
 EVERY = pytest.mark.parametrize("checksum", CHECKSUMS.values(), ids=CHECKSUMS.keys())
 CRCS = pytest.mark.parametrize(
@@ -58,10 +61,10 @@ def test_the_published_value(checksum: Checksum) -> None:
 
 @EVERY
 def test_the_callers_own(checksum: Checksum) -> None:
-    value = CHECK[checksum.name]
-    for text in (f"{checksum.name}:{value}", f"{checksum.name.upper()}:{value.upper()}"):
+    name, value = checksum.name, CHECK[checksum.name]
+    for text in (f"{name}:{value}", f"{name.upper()}:{value.upper()}", f"{name}:{B64[name]}"):
         assert parse_checksum(text) == Proof(checksum, bytes.fromhex(value))
-    assert parse_checksum(f"{checksum.name}:{value}").name == checksum.name
+    assert parse_checksum(f"{name}:{value}").name == name
 
 
 @pytest.mark.parametrize(
@@ -72,12 +75,22 @@ def test_the_callers_own(checksum: Checksum) -> None:
         ("", "got an empty str"),
         ("sha256", "got a str of length 6; did you mean 'sha256'"),
         ("sha265:00", r"got 'sha265'; did you mean 'sha256'"),
-        ("sha512:" + "0" * 128, "sha512"),
-        ("sha256:", "64 hexadecimal digits after 'sha256:', got an empty str"),
+        ("sha384:" + "0" * 96, "got 'sha384'; did you mean 'sha"),
+        ("sha256:", "64 hexadecimal digits, or base64 of 32 bytes, after 'sha256:', got an empty str"),
         ("sha256:" + "0" * 63, "got a str of length 63"),
         ("md5:" + "0" * 64, "32 hexadecimal digits"),
         ("crc32:zzzzzzzz", "8 hexadecimal digits"),
-        ("crc32:" + encode(b"abcd"), "8 hexadecimal digits"),
+        ("crc32:" + encode(b"abc"), "8 hexadecimal digits, or base64 of 4 bytes"),
+        ("sha256:" + encode(bytes(32))[:-1], "64 hexadecimal digits"),
+        ("sha256:" + encode(bytes(31)) + "=", "64 hexadecimal digits"),
+        ("etag:", "32 hexadecimal digits after 'etag:'"),
+        ("etag:" + "0" * 31, "32 hexadecimal digits"),
+        ("etag:" + "0" * 32 + "-2", "-<parts>:<bytes of a part>"),
+        ("etag:" + "0" * 32 + ":5", "-<parts>:<bytes of a part>"),
+        ("etag:" + "0" * 32 + "-0:5", "-<parts>:<bytes of a part>"),
+        ("etag:" + "0" * 32 + "-2:0", "-<parts>:<bytes of a part>"),
+        ("etag:" + "0" * 32 + "-2:" + "9" * 5000, "-<parts>:<bytes of a part>"),
+        ("etag:" + "0" * 32 + "-٢:5", "-<parts>:<bytes of a part>"),
         ("md5:" + "é" * 32, "32 hexadecimal digits"),
     ],
     ids=str,
@@ -131,8 +144,7 @@ def test_what_s3_can_say_of_an_object_in_parts(name: str, types: tuple[bool, boo
 
 # --- what an answer offers --------------------------------------------------------------------------------------------
 
-MD5 = "25f9e794323b453885f5181f1b624d0b"
-B64 = {name: base64.b64encode(bytes.fromhex(value)).decode() for name, value in CHECK.items()}
+MD5 = CHECK["md5"]
 OFFERED: dict[str, tuple[dict[str, str], list[str]]] = {
     "nothing": ({}, []),
     "md5": ({"etag": f'"{MD5}"'}, ["md5"]),
@@ -158,7 +170,7 @@ OFFERED: dict[str, tuple[dict[str, str], list[str]]] = {
     "another size": ({"x-amz-checksum-crc32": B64["sha1"]}, []),
     "no such count": ({"x-amz-checksum-crc32": B64["crc32"] + "-"}, []),
     "all": (
-        {row.header: B64[name] for name, row in CHECKSUMS.items() if name != "md5"},
+        {row.header: B64[name] for name, row in CHECKSUMS.items() if name != "md5" and row.header},
         ["sha256", "sha1", "crc64nvme", "crc32c", "crc32"],
     ),
 }
@@ -177,7 +189,78 @@ def test_a_range_is_proven_by_the_objects_etag_only() -> None:
     assert [proof.name for proof in offered(headers, whole=False)] == ["md5"]
 
 
-@given(st.dictionaries(st.sampled_from(["etag", *(row.header for row in CHECKSUMS.values())]), st.text(max_size=60)))
+# Headers, and the proofs that they are in an answer: with the whole object, with a range of it, to an upload. With a question
+# mark when nobody vouches for it.
+SAID: dict[str, tuple[dict[str, str], str, str, str]] = {
+    "an etag of s3's": ({"etag": f'"{MD5}"', "x-amz-id-2": "x"}, "md5", "md5", "md5"),
+    "an etag": ({"etag": f'"{MD5}"'}, "md5?", "md5?", "md5?"),
+    "behind aws's cdn": ({"etag": f'"{MD5}"', "x-amz-cf-id": "x", "x-amz-cf-pop": "y"}, "md5?", "md5?", "md5?"),
+    "behind aws's gateway": ({"etag": f'"{MD5}"', "x-amz-apigw-id": "x", "x-amzn-requestid": "y"}, "md5?", "md5?", "md5?"),
+    "s3 behind aws's cdn": ({"etag": f'"{MD5}"', "x-amz-cf-id": "x", "x-amz-request-id": "y"}, "md5", "md5", "md5"),
+    "of segments": ({"etag": f'"{MD5}"', "x-static-large-object": "True"}, "md5?", "md5?", "md5?"),
+    "content-md5": ({"content-md5": B64["md5"]}, "md5", "", "md5?"),
+    "content-md5 and an etag": ({"etag": f'"{MD5}"', "content-md5": f" {B64['md5']} "}, "md5 md5?", "md5?", "md5? md5?"),
+    "azure's of the blob": ({"x-ms-blob-content-md5": B64["md5"]}, "md5", "md5", "md5"),
+    "google's": ({"x-goog-hash": f"crc32c={B64['crc32c']},md5={B64['md5']}"}, "crc32c md5", "crc32c md5", "crc32c md5"),
+    "google's, unpacked": ({"x-goog-hash": f"md5={B64['md5']}", "x-goog-stored-content-encoding": "gzip"}, "", "", ""),
+    "google's, as stored": (
+        {"x-goog-hash": f"md5={B64['md5']}", "x-goog-stored-content-encoding": "gzip", "content-encoding": "gzip"},
+        "md5",
+        "md5",
+        "md5",
+    ),
+    "google's, never packed": (
+        {"x-goog-hash": f"md5={B64['md5']}", "x-goog-stored-content-encoding": "identity"},
+        "md5",
+        "md5",
+        "md5",
+    ),
+    "digest": (
+        {"digest": f"MD5={B64['md5']}, SHA={B64['sha1']}, sha-256={B64['sha256']};q=1, unixsum=30637"},
+        "sha256 sha1 md5",
+        "sha256 sha1 md5",
+        "sha256? sha1? md5?",
+    ),
+    "repr-digest": (
+        {"repr-digest": f"sha-256=:{B64['sha256']}:, sha-512=:{B64['sha512']}:;a=1, x=:AA==:"},
+        "sha256 sha512",
+        "sha256 sha512",
+        "sha256? sha512?",
+    ),
+    "content-digest": ({"content-digest": f"sha-512=:{B64['sha512']}:"}, "sha512", "", "sha512?"),
+    "the last of two": ({"repr-digest": f"md5=:AAAA:, md5=:{B64['md5']}:"}, "md5", "md5", "md5?"),
+    "vouched first": ({"etag": f'"{MD5}"', "digest": f"md5={B64['md5']}"}, "md5 md5?", "md5 md5?", "md5? md5?"),
+    "no digests": ({"digest": "md5, sha-256=, =, ,=:;", "repr-digest": "sha-256=?1", "content-md5": "AAAA"}, "", "", ""),
+    "hexadecimal": ({"digest": f"md5={MD5}", "content-md5": MD5}, "", "", ""),
+    "endless": ({"digest": "x," * 30_000 + f"md5={B64['md5']}"}, "", "", ""),
+}
+
+
+@pytest.mark.parametrize(("headers", "whole", "ranged", "stored"), SAID.values(), ids=SAID.keys())
+def test_who_vouches_for_what(headers: dict[str, str], whole: str, ranged: str, stored: str) -> None:
+    """Content-MD5 and its kin may be those of the part in a 206, and of the answer itself when it is one to an upload."""
+    proofs = {"whole": offered(headers), "ranged": offered(headers, whole=False), "stored": offered(headers, stored=True)}
+    for proofs_of, names in ((proofs["whole"], whole), (proofs["ranged"], ranged), (proofs["stored"], stored)):
+        assert " ".join(proof.name + "?" * (not proof.vouched) for proof in proofs_of) == names
+        assert {proof.digest.hex() for proof in proofs_of} <= set(CHECK.values())
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_the_etag_of_parts_that_the_caller_has(quote: str) -> None:
+    parts = [NINE[:4], NINE[4:8], NINE[8:]]
+    digest = of_parts(CHECKSUMS["md5"], map(CHECKSUMS["md5"].digest, parts))
+    proof = parse_checksum(f"etag:{quote}{digest.hex().upper()}-3{quote}:4")
+    assert (proof.digest, proof.parts, proof.part_size, proof.name) == (digest, 3, 4, "md5 of parts")
+    hasher = proof.hasher(5)
+    hasher.update(NINE)
+    assert hasher.digest() == digest, "its own size of parts counts"
+    assert parse_checksum(f"ETag:{quote}{MD5}{quote}") == Proof(CHECKSUMS["md5"], bytes.fromhex(MD5))
+
+
+NAMES = ["etag", "digest", "repr-digest", "x-goog-hash", *(row.header for row in CHECKSUMS.values() if row.header)]
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), st.text(max_size=60)))
 def test_no_header_is_too_strange(headers: dict[str, str]) -> None:
     for proof in offered(headers):
         assert len(proof.digest) == proof.checksum.size

@@ -112,6 +112,28 @@ def test_the_best_that_can_be_compared_is_named(offered: list[Proof], name: str 
     assert judge(offered, KNOWN) == name
 
 
+def test_what_nobody_vouches_for_confirms_and_refutes_nothing() -> None:
+    doubtful = Proof(MD5, MD5.digest(b"other"), vouched=False)
+    assert judge([doubtful], KNOWN) is None
+    assert judge([doubtful, proof("md5")], KNOWN) == "md5"
+    assert judge([Proof(MD5, MD5.digest(DATA), vouched=False)], KNOWN) == "md5"
+
+
+def test_kinds_that_s3_does_not_have_are_compared_here_and_not_sent() -> None:
+    for checksum in (f"sha512:{hashlib.sha512(DATA).hexdigest()}", f"etag:{of_parts(MD5, [MD5.digest(DATA)]).hex()}-1:10"):
+        wanted = asked(checksum)
+        assert wanted.kind is None
+        sums = Sums([MD5], len(DATA), wanted.expected)
+        sums.seen(DATA[:5])
+        sums.seen(DATA[5:])
+        assert sums.digests()["md5"] == MD5.digest(DATA)
+        with pytest.raises(IntegrityError, match=r"the source has not the (sha512|md5 of parts)"):
+            Sums([MD5], len(DATA), wanted.expected).seen(DATA[::-1])
+    assert asked(f"etag:{MD5.digest(DATA).hex()}").kind is MD5
+    with pytest.raises(InvalidRequest, match="ChecksumAlgorithm"):
+        asked(None, {"ChecksumAlgorithm": "SHA512"})
+
+
 @pytest.mark.parametrize("offered", [[proof("md5", b"other")], [Proof(SHA256, b"s" * 32, 2), proof("md5", b"other")]])
 def test_one_that_does_not_hold_is_enough(offered: list[Proof]) -> None:
     with pytest.raises(IntegrityError, match="its md5 is another"):

@@ -330,6 +330,14 @@ async def test_header_names_are_lower_case_and_the_first_of_two_counts(transport
         assert all(name == name.lower() for name in received)
 
 
+async def test_the_members_of_a_list_are_taken_together(transport: Transport) -> None:
+    """Google's storage sends one header for each of an object's digests."""
+    headers = [("X-Goog-Hash", "crc32c=AAAAAA=="), ("ETag", '"one"'), ("x-goog-hash", "md5=B"), ("Digest", "a=b, c=d")]
+    async with FaultServer([Reply(answer(headers=headers))]) as server:
+        _, received, _ = await fetch(transport, get(server))
+        assert (received["x-goog-hash"], received["digest"]) == ("crc32c=AAAAAA==, md5=B", "a=b, c=d")
+
+
 WHOLE = {
     "length": answer(body=b"the whole body"),
     "chunked": chunked(b"the whole body"),

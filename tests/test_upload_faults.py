@@ -16,7 +16,7 @@ from asyncpresign import Credentials, OfflineSigner, S3Object, Transfer, Transfe
 from .fake_transport import NOW, SECRET, World
 from .fault_server import RESET, FaultServer, Read, Reply, Then, answer, s3_error
 from .faults import FAULTS, Fault, Kind
-from .memory_s3 import etag_of, md5
+from .memory_s3 import S3, etag_of, md5
 
 PLACE = S3Object("bucket", "key")
 PART = 5 << 20
@@ -27,7 +27,7 @@ DENIED = Reply(s3_error(403, "AccessDenied", "Access Denied"))
 FAILED = Reply(s3_error(500, "InternalError"))
 SLOW = Reply(s3_error(503, "SlowDown"))
 CUT = Reply(b"", Then.RESET, Read.HEAD)
-WRONG = Reply(answer(200, headers=[("ETag", f'"{md5(b"other")}"')]))
+WRONG = Reply(answer(200, headers=[("ETag", f'"{md5(b"other")}"'), *S3.items()]))
 FAILED_IN_A_200 = Reply(answer(200, s3_error(500, "InternalError").partition(b"\r\n\r\n")[2]))
 DECLARED = b'<?xml version="1.0" encoding="UTF-8"?>'
 COMPLETED = (
@@ -81,7 +81,7 @@ def bucket(server: FaultServer, faults: Mapping[str, list[Reply]], etag: str = e
                 text = f"<CompleteMultipartUploadResult><ETag>{etag}</ETag></CompleteMultipartUploadResult>"
                 yield Reply(answer(200, text.encode()))
             case "head":
-                raw = answer(200, headers=[("ETag", etag), ("Content-Length", str(len(DATA)))], length=False)
+                raw = answer(200, headers=[("ETag", etag), *S3.items(), ("Content-Length", str(len(DATA)))], length=False)
                 yield Reply(raw, Then.CLOSE)
             case "abort":
                 yield Reply(b"HTTP/1.1 204 No Content\r\n\r\n")
@@ -135,7 +135,9 @@ async def test_an_object_that_is_there(kind: Kind, same: bool) -> None:
     row = FAULTS["there, the same"] if same else FAULTS["there, another"]
     async with FaultServer() as server:
         etag = f'"{md5(data if same else b"other")}"'
-        there = Reply(answer(200, headers=[("ETag", etag), ("Content-Length", str(len(data)))], length=False), Then.CLOSE)
+        there = Reply(
+            answer(200, headers=[("ETag", etag), *S3.items(), ("Content-Length", str(len(data)))], length=False), Then.CLOSE
+        )
         server.begin(bucket(server, {"complete": [THERE], "put": [THERE], "head": [there]}))
         async with transfer(signer(server)) as moving:
             ended = await row.ends(moving.upload(data, PLACE, if_none_match="*"))

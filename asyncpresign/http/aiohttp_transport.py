@@ -27,7 +27,7 @@ from yarl import URL
 from ..errors import InvalidRequest, NetworkError, PresignError, Problem, describe
 from .framing import MAX_HEAD, HeadScanner, check_request, ends_cleanly
 from .proxies import check_proxy, proxy_from_environment
-from .transport import Answer, Request, RequestBody
+from .transport import LIST_HEADERS, Answer, Request, RequestBody
 
 # Seconds to connect (TCP, TLS), and without a byte in either direction; bytes a second that a body must bring in that time.
 # There is no total: big objects take long.
@@ -172,7 +172,10 @@ class _Answer:
         self.status = response.status
         headers: dict[str, str] = {}
         for name, value in response.headers.items():
-            headers.setdefault(name.lower(), value)
+            lower = name.lower()
+            if lower in LIST_HEADERS and lower in headers:
+                headers[lower] += f", {value}"
+            headers.setdefault(lower, value)
         self.headers: Mapping[str, str] = headers
 
     async def chunks(self) -> AsyncIterator[bytes]:

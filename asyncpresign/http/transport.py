@@ -22,6 +22,10 @@ ORIGIN = re.compile(r"(?i:(https?))://(?:[^/?#@\\]*@)?([A-Za-z0-9._~-]+|\[[0-9A-
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
+LIST_HEADERS = frozenset({"digest", "repr-digest", "content-digest", "x-goog-hash"})
+"""Headers whose value is a list, of which a server may send each member as a header of its own."""
+
+
 def host_of(url: str) -> str:
     """Host and port of a URL, in lower case and without a default port; an empty string for an invalid URL."""
     found = ORIGIN.match(url)
@@ -77,7 +81,7 @@ class Answer(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Names in lower case; of a header that came twice, the first."""
+        """Names in lower case; of a header that came twice, the first, but all of `LIST_HEADERS`, with commas between."""
         ...
 
     def chunks(self) -> AsyncIterator[bytes]:

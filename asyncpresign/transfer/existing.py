@@ -41,6 +41,6 @@ async def stored_alike(
         ours = (known or {}).get((proof.checksum.name, proof.parts))
         if ours is None and source.repeatable:
             ours = await digest_like(source, proof, exchange.sizes.part_size)
-        if ours is not None:
+        if ours is not None and (proof.vouched or ours == proof.digest):
             return proof.name if ours == proof.digest else None
     return None

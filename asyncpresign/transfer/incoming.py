@@ -13,7 +13,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import IntegrityError, NetworkError, PreconditionFailed, PresignError, ResponseError, TransferError
+from ..errors import (
+    IntegrityError,
+    LocalFileError,
+    NetworkError,
+    PreconditionFailed,
+    PresignError,
+    ResponseError,
+    TransferError,
+)
 from ..http.transport import Answer
 from .crew import work_through
 from .decide import Action
@@ -96,6 +104,8 @@ class Incoming:
         self._workers = min(PARTS_AT_ONCE, limits.concurrency)
         self._ranges = True
         self._changed = False
+        # Digests of what arrived, with those of ETags that are no proof, and which they are not.
+        self._unlike: set[tuple[bytes, bytes]] = set()
         self._retried = 0
         self._forget()
 
@@ -110,12 +120,19 @@ class Incoming:
         self._arrived: dict[int, Piece] = {}
         self._done = 0
         self._following = False
+        self._doubtful = False
 
     async def fetch(self) -> tuple[Moved, int]:
         try:
             moved, attempts = await self._exchange.persist(self._attempt, self._allowed, self._resumable)
         except _Final as final:
             error = final.error
+        except (IntegrityError, LocalFileError) as failure:
+            # All of it came, once, and it cannot be asked for again: what nobody vouches for refutes nothing.
+            if not self._doubtful or len(self._unlike) > 1 or self._exchange.require_checksum:
+                raise
+            moved = Moved(self._held, self._by_size(), await self._sink.commit())
+            return moved, failure.attempts + self._retried
         else:
             return moved, attempts + self._retried
         raise error
@@ -340,11 +357,22 @@ class Incoming:
         """What proved the bytes. Raises `IntegrityError`."""
         proof, hasher = self._proof, self._hasher
         if proof is not None and hasher is not None:
-            if hasher.digest() == proof.digest:
+            digest = hasher.digest()
+            if digest == proof.digest:
                 return proof.name
-            if not self._guessed:
+            if not self._guessed and (proof.vouched or not self._came_before(digest, proof)):
                 raise IntegrityError(f"the bytes that arrived have another {proof.name} than they should have")
             if self._exchange.require_checksum:
                 told = f"the object's {proof.name} cannot be computed without the size of the parts it was uploaded in"
+                told = told if self._guessed else "the object's ETag is not its MD5, and nothing else could prove it"
                 raise _Final(IntegrityError(f"{told}: give checksum="))
+        return self._by_size()
+
+    def _by_size(self) -> str | None:
         return "size" if self._total is not None else None
+
+    def _came_before(self, digest: bytes, proof: Proof) -> bool:
+        """Whether the same bytes have arrived before, with the same digest beside them that is not theirs."""
+        self._doubtful = (digest, proof.digest) not in self._unlike
+        self._unlike.add((digest, proof.digest))
+        return not self._doubtful

@@ -58,8 +58,9 @@ class Shown:
 class Download(Shown):
     """Fetch `source` (a signed GET, a URL, or an `S3Object` to be signed just in time) to `destination`.
 
-    `params` are further parameters of GetObject, for an `S3Object` only. `checksum` ("sha256:<hex>"; md5, sha1, sha256, crc32,
-    crc32c, crc64nvme) and `size`, in bytes, are what the body must have, `if_match` is the ETag that the object must have.
+    `params` are further parameters of GetObject, for an `S3Object` only. `checksum` and `size`, in bytes, are what the body
+    must have, `if_match` is the ETag that the object must have. A checksum is "sha256:<hex or base64>" (md5, sha1, sha256,
+    sha512, crc32, crc32c, crc64nvme), or "etag:<hex>-<parts>:<part bytes>" for what S3 keeps of an object uploaded in parts.
     `if_exists` says what a file in the destination's place is worth: nothing; enough to skip the item; an error; or, with
     "verify", it is kept, and the item skipped, when it is proven to be the object, at the cost of a request for one byte.
     `id` is the caller's own and is not looked at.
@@ -80,8 +81,8 @@ class Upload(Shown):
     """Send `source` to `destination`: a signed PUT, a URL, or an `S3Object` to be signed just in time, which a large source
     goes to in parts.
 
-    `params` are further parameters of PutObject, for an `S3Object` only. `checksum` ("sha256:<hex>"; md5, sha1, sha256, crc32,
-    crc32c, crc64nvme) is what the source must have; for an `S3Object` it is signed and sent, so that S3 compares it too.
+    `params` are further parameters of PutObject, for an `S3Object` only. `checksum`, as in `Download`, is what the source must
+    have; for an `S3Object` a kind that S3 has is signed and sent, so that S3 compares it too.
     `if_none_match="*"`, for an `S3Object` only, never overwrites: an object that is there already fails the item, unless it
     has the same bytes (S3 knows that condition, some other servers ignore it). `size`, in bytes, is needed for an async
     iterable or a file that cannot seek, and otherwise what the source must have.

@@ -226,7 +226,7 @@ class _Upload:
                 self._id = None
             return Moved(self._source.size, name)
         self._id = None
-        proofs = offered({**headers, **_headers(stored.etag, stored.checksums)})
+        proofs = offered({**headers, **_headers(stored.etag, stored.checksums)}, stored=True)
         return Moved(self._source.size, judge(proofs, known) or "size")
 
     async def _is_there(self, error: NotFound | PreconditionFailed, known: Known) -> str | None:
@@ -305,7 +305,7 @@ class _Upload:
             async with self._exchange.answer(with_body) as answer:
                 await read_answer(answer, DOCUMENT)
                 etag = answer.headers.get("etag")
-                proofs = offered(answer.headers)
+                proofs = offered(answer.headers, stored=True)
             ours = {**sums.digests(), **digests}
             judge(proofs, {(name, 0): value for name, value in ours.items()})
             if not etag:

@@ -161,7 +161,7 @@ def _delivery(
             await read_answer(answer, DOCUMENT)
             known = {(name, 0): digest for name, digest in sums.digests().items()}
             # S3 compares what arrives with Content-Length before it stores anything.
-            return Moved(source.size, judge(offered(answer.headers), known) or "size")
+            return Moved(source.size, judge(offered(answer.headers, stored=True), known) or "size")
 
     return attempt
 

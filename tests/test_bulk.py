@@ -96,7 +96,7 @@ async def listing(bucket: Any, *arguments: Any, **options: Any) -> list[str]:
 
 # --- listing ----------------------------------------------------------------------------------------------------------
 
-STRANGE = ["a b", "a+b", "%2B", "ä", "<&>\"'", "\U0001f600", "line\nfeed", "\x01", "x/../y", "//", "/", "tab\t"]
+STRANGE = ["a b", "a~b", "a+b", "%2B", "ä", "<&>\"'", "\U0001f600", "line\nfeed", "\x01", "x/../y", "//", "/", "tab\t"]
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 1000])

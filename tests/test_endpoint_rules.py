@@ -155,6 +155,27 @@ def test_one_answer_in_forty_is_that_of_the_rule_set() -> None:
     assert answered > 225
 
 
+RARE = [
+    *(EndpointInputs("us-west-2", alias, endpoint) for alias in ALIASES for endpoint in (None, "https://example.com")),
+    *(
+        EndpointInputs(region, "bucket", use_accelerate=True, use_dualstack=dualstack)
+        for region in ("aws-global", "us-east-1", "eu-central-1", "cn-north-1")
+        for dualstack in (False, True)
+    ),
+    *(
+        EndpointInputs(region, bucket, use_global_endpoint=True, use_dualstack=dualstack)
+        for region in ("aws-global", "us-east-1", "eu-central-1")
+        for bucket in (None, "bucket")
+        for dualstack in (False, True)
+    ),
+]
+
+
+def test_answers_to_what_is_rarely_drawn_are_those_of_the_rule_set() -> None:
+    """Aliases of Outposts, accelerated hosts and the global endpoint."""
+    assert compare(RARE)[0] == len(RARE)
+
+
 @pytest.mark.oracle
 @pytest.mark.timeout(300)
 def test_every_answer_is_that_of_the_rule_set() -> None:

@@ -81,6 +81,9 @@ def test_limits_are_a_value() -> None:
 
 
 def test_concurrency_is_a_shorthand_and_not_a_second_way() -> None:
+    for wrong in (0, True, "8"):
+        with pytest.raises(InvalidRequest, match=r"^concurrency: expected an int of at least 1"):
+            Transfer(concurrency=wrong)  # type: ignore[arg-type]
     with pytest.raises(InvalidRequest, match="nothing beside limits="):
         Transfer(concurrency=8, limits=Limits(concurrency=8))
     with pytest.raises(InvalidRequest, match="limits: expected Limits"):

@@ -318,6 +318,11 @@ def test_a_bad_clock(moment: Any) -> None:
     assert refused(signer.presign_urls, operation="get_object", bucket="bucket", keys=[]) == ["clock"]
 
 
+def test_a_region_that_is_empty_is_none() -> None:
+    with pytest.raises(InvalidRequest, match=r"^region: .*, got nothing"):
+        Presigner(CREDENTIALS, region="")
+
+
 def test_a_missing_region_is_named_and_never_guessed() -> None:
     with pytest.raises(InvalidRequest) as caught:
         Presigner(CREDENTIALS)

@@ -276,6 +276,10 @@ async def test_what_a_tree_holds(tmp_path: Path) -> None:
             "l\udce4tin": InvalidRequest,
             "pipe": InvalidRequest,
         }
+        named = [
+            error.problems[0].argument for failure in report.failures if isinstance(error := failure.error, InvalidRequest)
+        ]
+        assert named.count("source") == 4, "but for the name that no key can have"
         assert bucket.objects == {name: name.encode() for name in ("a/b/c", "a.txt", "ü", "B/x", "b/x")}
         again = await moving.upload_tree(root, "bucket", "q/", exclude=["*link*", "pipe", "dangling", "l?tin"])
         assert (again.done, again.failed) == (5, 0)

@@ -470,3 +470,18 @@ def test_the_id_of_an_upload_is_found_in_a_document_that_is_no_xml(body: bytes) 
 def test_an_id_that_is_cut_off_or_of_another_document_is_not_taken(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
         parse_create_multipart_upload(body)
+
+
+PAGES = {
+    "parse_list_objects_v2": "ListBucketResult",
+    "parse_list_objects": "ListBucketResult",
+    "parse_list_object_versions": "ListVersionsResult",
+    "parse_list_parts": "ListPartsResult",
+    "parse_list_multipart_uploads": "ListMultipartUploadsResult",
+}
+
+
+@pytest.mark.parametrize(("name", "root"), PAGES.items(), ids=PAGES.keys())
+def test_a_page_that_does_not_say_that_more_follow_is_the_last(name: str, root: str) -> None:
+    said = f"<{root}><Bucket>b</Bucket><Name>b</Name><Key>k</Key><UploadId>u</UploadId></{root}>"
+    assert not getattr(documents, name)(said.encode()).is_truncated

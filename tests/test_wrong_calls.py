@@ -24,6 +24,7 @@ from asyncpresign import (
     TransferError,
     Upload,
 )
+from asyncpresign.transfer.edge import Edge
 from asyncpresign.transfer.plan import MAX_PUT, GiB
 from asyncpresign.transfer.uploads import _check_size
 
@@ -71,6 +72,8 @@ WRONG: dict[str, tuple[Any, set[str]]] = {
     "an upload without a size": (Upload(stream(), URL), {"size"}),
     "an upload of what cannot seek, without a size": (Upload(Unseekable(b"abc"), URL), {"size"}),
     "an upload of another size": (Upload(b"abc", URL, size=4), {"size"}),
+    "an upload of fewer bytes than it says": (Upload(stream(), URL, size=4), {"size"}),
+    "an upload of more bytes than it says": (Upload(stream(), URL, size=2), {"size"}),
     "an upload of no such size": (Upload(b"abc", URL, size=True), {"size"}),
     "an upload that is too large": (Upload(stream(), URL, size=MAX_PUT + 1), {"source"}),
     "an upload to a number": (Upload(b"abc", 5), {"destination"}),  # type: ignore[arg-type]
@@ -158,3 +161,8 @@ async def test_a_failure_says_of_which_request_it_is(said: Say | NetworkError) -
         with pytest.raises(TransferError) as caught:
             await moving.download(f"{URL}?X-Amz-Signature=secret")
     assert caught.value.request == f"GET {URL}"
+
+
+def test_the_time_of_day_is_the_systems() -> None:
+    before = datetime.now(UTC)
+    assert before <= Edge().now() <= datetime.now(UTC)

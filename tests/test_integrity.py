@@ -166,6 +166,7 @@ OFFERED: dict[str, tuple[dict[str, str], list[str]]] = {
     "express": ({"etag": f'"{MD5}"', "x-amz-storage-class": "EXPRESS_ONEZONE"}, []),
     "checksum first": ({"etag": f'"{MD5}"', "x-amz-checksum-crc32": B64["crc32"]}, ["crc32", "md5"]),
     "whole first": ({"etag": f'"{MD5}"', "x-amz-checksum-sha256": B64["sha256"] + "-3"}, ["md5", "sha256 of parts"]),
+    "whole before one part": ({"etag": f'"{MD5}"', "x-amz-checksum-sha256": B64["sha256"] + "-1"}, ["md5", "sha256 of parts"]),
     "not base64": ({"x-amz-checksum-crc32": "!"}, []),
     "another size": ({"x-amz-checksum-crc32": B64["sha1"]}, []),
     "no such count": ({"x-amz-checksum-crc32": B64["crc32"] + "-"}, []),

@@ -49,3 +49,13 @@ async def test_a_body_may_be_as_slow_as_the_limit_and_no_slower(seconds: float, 
             with expected:
                 assert b"".join([chunk async for chunk in received.chunks()]) == bytes(size)
         await transport.aclose()
+
+
+async def test_a_body_that_stops_is_an_error_of_its_request() -> None:
+    transport = AiohttpTransport(stall=0.05)
+    async with FaultServer([Reply(answer(200, b"12345")[:-2], Then.HOLD)]) as server:
+        async with transport.send(Request("GET", f"{server.origin}/bucket/key", {})) as received:
+            with pytest.raises(NetworkError, match=r"no byte of the body in 0\.05 seconds") as caught:
+                _ = [chunk async for chunk in received.chunks()]
+        assert caught.value.request == f"GET {server.origin}/bucket/key"
+        await transport.aclose()

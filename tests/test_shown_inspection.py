@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from asyncpresign import Credentials, Presigner, explain_url, verify_url
+import pytest
+
+from asyncpresign import Credentials, InvalidRequest, Presigner, explain_url, inspect_url, verify_url
 
 NOW = datetime(2026, 3, 1, 12, 30, 45, tzinfo=UTC)
 CREDENTIALS = Credentials("AKIDEXAMPLE", "a secret", "a token")
@@ -51,3 +53,9 @@ def test_nothing_is_said_of_a_check_that_holds() -> None:
     refused = verify_url(REQUEST.url, CREDENTIALS, method="PUT", at=NOW)
     assert [check.name for check in refused.failures] == ["signature"]
     assert str(refused.failures[0]) == f"signature: {refused.failures[0].detail}" != "signature: "
+
+
+@pytest.mark.parametrize("url", [REQUEST.url.replace("/a%20key", "/a%FF"), f"{REQUEST.url}&x=%FF"], ids=["path", "query"])
+def test_bytes_that_are_no_utf_8_are_said_to_be_it(url: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"^url: expected UTF-8 behind its escapes, got a str of length \d+$"):
+        inspect_url(url)

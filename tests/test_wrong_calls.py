@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import zlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from asyncpresign import (
     Download,
     FormUpload,
     InvalidRequest,
+    LocalFileError,
     NetworkError,
     PresignedPost,
     PresignedRequest,
@@ -166,3 +169,11 @@ async def test_a_failure_says_of_which_request_it_is(said: Say | NetworkError) -
 def test_the_time_of_day_is_the_systems() -> None:
     before = datetime.now(UTC)
     assert before <= Edge().now() <= datetime.now(UTC)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX files")
+async def test_a_link_to_itself_is_named_with_what_the_system_says_of_it(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    async with Transfer(transport=FakeTransport(otherwise=Say(body=b"abc")), edge=World().edge()) as moving:
+        with pytest.raises(LocalFileError, match=rf"circle: {os.strerror(errno.ELOOP)}"):
+            await moving.download(URL, tmp_path / "circle")

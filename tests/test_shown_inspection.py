@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from asyncpresign import Credentials, InvalidRequest, Presigner, explain_url, inspect_url, verify_url
+from asyncpresign._sigv4.presigned import read_url
 
 NOW = datetime(2026, 3, 1, 12, 30, 45, tzinfo=UTC)
 CREDENTIALS = Credentials("AKIDEXAMPLE", "a secret", "a token")
@@ -59,3 +60,7 @@ def test_nothing_is_said_of_a_check_that_holds() -> None:
 def test_bytes_that_are_no_utf_8_are_said_to_be_it(url: str) -> None:
     with pytest.raises(InvalidRequest, match=r"^url: expected UTF-8 behind its escapes, got a str of length \d+$"):
         inspect_url(url)
+
+
+def test_a_plus_is_a_space_in_names_as_in_values() -> None:
+    assert ("a b", "c d") in read_url(f"{REQUEST.url}&a+b=c+d").query

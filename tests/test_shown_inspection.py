@@ -64,3 +64,12 @@ def test_bytes_that_are_no_utf_8_are_said_to_be_it(url: str) -> None:
 
 def test_a_plus_is_a_space_in_names_as_in_values() -> None:
     assert ("a b", "c d") in read_url(f"{REQUEST.url}&a+b=c+d").query
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [("http://h:80", "h"), ("https://h:443", "h"), ("http://h:443", "h:443"), ("https://h:80", "h:80"), ("http://h", "h")],
+)
+def test_a_scheme_s_own_port_is_not_part_of_the_host_that_was_signed(origin: str, host: str) -> None:
+    url = f"{origin}/{REQUEST.url.split('/', 3)[3]}"
+    assert read_url(url).host == host

@@ -6,6 +6,7 @@ import asyncio
 import builtins
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -321,6 +322,96 @@ async def test_what_is_raised_inside_of_an_open_response_comes_out_as_it_is() ->
         with pytest.raises(LookupError, match="mine"):
             async with transfer.open("http://host/k"):
                 raise LookupError("mine")
+
+
+@pytest.mark.parametrize("how", ["run", "stream"])
+async def test_an_item_that_cannot_even_be_told_from_others_fails_alone(how: str, tmp_path: Path) -> None:
+    end = NOW.replace(year=2030)
+    for number, bad in enumerate(
+        [
+            Download(PresignedRequest("GET", "http://host/k", {1: "a"}, end), tmp_path / "a"),  # type: ignore[dict-item]
+            Download(PresignedRequest("GET", "http://host/k", {"a": b"a"}, end), tmp_path / "b"),  # type: ignore[dict-item]
+            Download(PresignedRequest("GET", "http://host/k", None, end), tmp_path / "c"),  # type: ignore[arg-type]
+            Download(PresignedRequest("GET", 5, {}, end), tmp_path / "d"),  # type: ignore[arg-type]
+            Download(S3Object("bucket", "k"), tmp_path / "e", params=BadMapping(Bad(RuntimeError()))),
+            Download(S3Object("bucket", "k"), tmp_path / "f", params=BadMapping(Bad(asyncio.CancelledError()))),
+            Download(S3Object("bucket", "k"), BadPath(Bad(asyncio.CancelledError()))),  # type: ignore[arg-type]
+        ]
+    ):
+        results: list[Any] = []
+        transport = FakeTransport(otherwise=Say(body=b"0123456789"))
+        async with Transfer(make_signer(), transport=transport, edge=World().edge()) as transfer:
+            items = [OBJECTS[0], bad, OBJECTS[1]]
+            if how == "run":
+                report = await transfer.run(items)
+                assert (report.done, report.failed) == (2, 1), number
+            else:
+                await _all_of(transfer, items, results)
+                assert sorted(result.status for result in results) == ["done", "done", "failed"], number
+
+
+async def _scoped(scope: Any, count: int = 12) -> AsyncIterator[Any]:
+    async with scope:
+        for number in range(count):
+            await asyncio.sleep(0)
+            yield Download(S3Object("bucket", f"k{number}"))
+
+
+class _Scope:
+    """anyio's, as an asynchronous context."""
+
+    async def __aenter__(self) -> None:
+        self._scope = anyio.CancelScope()
+        self._scope.__enter__()
+
+    async def __aexit__(self, *error: object) -> None:
+        self._scope.__exit__(*error)
+
+
+SCOPES: Mapping[str, Callable[[], Any]] = {
+    "asyncio.timeout": lambda: asyncio.timeout(60),
+    "asyncio.TaskGroup": asyncio.TaskGroup,
+    "anyio.CancelScope": _Scope,
+    "anyio.create_task_group": anyio.create_task_group,
+}
+
+
+@pytest.mark.parametrize("concurrency", [1, 16])
+@pytest.mark.parametrize("scope", SCOPES)
+async def test_items_may_come_from_a_generator_that_holds_a_scope(scope: str, concurrency: int) -> None:
+    async with Transfer(make_signer(), transport=FakeTransport(), edge=World().edge(), concurrency=concurrency) as transfer:
+        report = await transfer.run(_scoped(SCOPES[scope]()))
+    assert (report.done, report.failed) == (12, 0)
+
+
+async def test_a_scope_of_the_items_that_expires_ends_no_other_item() -> None:
+    """The timeout of the generator cancels the task that advances it, and none that moves an item."""
+    expired = asyncio.timeout(None)
+
+    async def items() -> AsyncIterator[Any]:
+        with suppress(TimeoutError):
+            async with expired:
+                for number in range(4):
+                    yield Download(S3Object("bucket", f"k{number}"))
+                expired.reschedule(0)
+                await anyio.sleep_forever()
+
+    async with Transfer(make_signer(), transport=FakeTransport(), edge=World().edge(), concurrency=2) as transfer:
+        report = await transfer.run(items())
+    assert (report.done, report.failed) == (4, 0)
+
+
+async def test_items_that_cancel_who_reads_them_are_no_end() -> None:
+    async def items() -> AsyncIterator[Any]:
+        task = asyncio.current_task()
+        assert task is not None
+        yield OBJECTS[0]
+        task.cancel()
+        yield OBJECTS[1]
+
+    async with Transfer(make_signer(), transport=FakeTransport(), edge=World().edge(), concurrency=1) as transfer:
+        with pytest.raises(TransferError, match="reading the items was cancelled"):
+            await transfer.run(items())
 
 
 # --- cancellation -----------------------------------------------------------------------------------------------------

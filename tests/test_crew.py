@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from asyncpresign import TransferError
 from asyncpresign.transfer.crew import finish, work_through
 
 
@@ -114,3 +117,31 @@ async def test_nothing_is_begun_for_a_caller_who_is_cancelled_already() -> None:
         scope.cancel()
         await finish(work, 60)
     assert (begun, scope.cancelled_caught) == ([], True)
+
+
+async def test_a_piece_whose_task_is_cancelled_alone_is_not_taken_for_done() -> None:
+    """anyio's task group takes a task that was cancelled, by whoever, for one that has ended."""
+    done: list[int] = []
+
+    async def work(piece: int) -> None:
+        if piece == 1:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await checkpoint()
+        done.append(piece)
+
+    with pytest.raises(TransferError, match="cancelled, although the item was not"):
+        await work_through(range(4), 2, work)
+    assert 1 not in done
+
+
+async def test_work_whose_task_is_cancelled_alone_is_not_taken_for_finished() -> None:
+    async def work() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await checkpoint()
+
+    with pytest.raises(TransferError, match="cancelled, although the item was not"):
+        await finish(work, 1.0)

@@ -10,7 +10,7 @@ import socket
 import ssl as ssl_module
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import aiohttp
 import anyio
 import pytest
 import trustme
+from aiohttp.abc import AbstractResolver
 
 from asyncpresign import InvalidRequest, LocalFileError, NetworkError, PresignError
 from asyncpresign.http.aiohttp_transport import AiohttpTransport
@@ -763,6 +764,66 @@ async def test_the_time_limit_of_a_head_starts_when_the_body_is_sent(factory: Fa
     async with factory(stall=0.05) as transport, FaultServer() as server:
         assert (await fetch(transport, put(server, Body([b"x", b"y"], slow))))[0] == 200
         assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "reply", [Reply(b"", Then.HOLD), SLOW["a head that drips"], SLOW["interim responses one after another"]]
+)
+async def test_a_proxy_that_opens_no_tunnel_is_given_up_in_time(
+    factory: Factory, hostile_environment: None, monkeypatch: pytest.MonkeyPatch, reply: Reply
+) -> None:
+    async with FaultServer(otherwise=reply) as proxy, factory(trust_env=True, connect=0.1) as transport:
+        monkeypatch.setenv("https_proxy", proxy.origin)
+        with anyio.fail_after(5), pytest.raises(NetworkError) as caught:
+            await fetch(transport, Request("GET", f"https://bucket.example.test/k?{QUERY}", {}))
+        assert_ours(caught.value)
+        assert not caught.value.sent
+        await proxy.until_closed()
+
+
+class Never(AbstractResolver):
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> Any:
+        await anyio.sleep_forever()
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_a_name_that_is_never_resolved_is_given_up_in_time() -> None:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=Never())) as session:
+        transport = AiohttpTransport(session=session, connect=0.1)
+        with anyio.fail_after(5), pytest.raises(NetworkError) as caught:
+            await fetch(transport, Request("GET", f"http://bucket.example.test/k?{QUERY}", {}))
+        assert not caught.value.sent
+        await transport.aclose()
+
+
+async def test_waiting_for_a_slot_of_a_borrowed_pool_is_no_connecting() -> None:
+    """With one connection, the second request waits longer than a connection may take."""
+    release = anyio.Event()
+
+    async def hold(number: int) -> None:
+        await release.wait()
+
+    async with FaultServer() as server, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
+        transport = AiohttpTransport(session=session, connect=0.05)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(fetch, transport, put(server, Body([b"x"], hold)))
+            await server.until_open(1)
+            tasks.start_soon(fetch, transport, get(server))
+            await anyio.sleep(0.1)
+            release.set()
+        assert [seen.method for seen in server.seen] == ["PUT", "GET"]
+        await transport.aclose()
+
+
+@pytest.mark.parametrize("line", [b"HTTP/1.1 101 Words", b"HTTP/1.1 000 Words\r\nContent-Length: 0"])
+async def test_a_status_that_is_no_response_gives_the_connection_up(factory: Factory, line: bytes) -> None:
+    async with factory(stall=0.2) as transport, FaultServer([Reply(line + b"\r\n\r\n")]) as server:
+        with suppress(NetworkError):
+            await fetch(transport, get(server))
+        await server.until_closed()
+        assert (await fetch(transport, get(server)))[2] == b"fine"
 
 
 # --- the size of a head -----------------------------------------------------------------------------------------------

@@ -281,11 +281,12 @@ class _Watch:
             found, upgraded, rest = self._parser.feed_data(data[:end])
             data = data[end:]
             messages += found
+            for message, payload in found:
+                # As aiohttp has it: what is no interim response, 101 among them, is the response.
+                if not 100 <= message.code < 200 or message.code == 101:
+                    self._begin_body(message, payload)
             if upgraded:
                 return messages, True, rest + data
-            for message, payload in found:
-                if message.code >= 200:
-                    self._begin_body(message, payload)
         if data:
             self._feed_body(data)
         return messages, False, b""
@@ -293,7 +294,10 @@ class _Watch:
     def _begin_body(self, message: Any, payload: Any) -> None:
         self._stop_timer()
         self._payload = payload
-        self._bodyless = self._bodyless or message.code in (204, 304)
+        self._bodyless = self._bodyless or message.code in (204, 304) or message.code < 200
+        if message.code < 200:
+            # Nothing that was asked for: who knows what follows.
+            self._protocol.force_close()
         if self._bodyless:
             self._left = 0
         elif not message.chunked and "Content-Length" in message.headers:
@@ -349,15 +353,34 @@ class _Request(aiohttp.ClientRequest):
         return response
 
 
+class _Started:
+    """What aiohttp calls while it connects, of which only the beginning counts: then the time limit starts."""
+
+    def __init__(self, limit: asyncio.Timeout, seconds: float) -> None:
+        self._limit = limit
+        self._seconds = seconds
+
+    async def send_connection_create_start(self) -> None:
+        self._limit.reschedule(asyncio.get_running_loop().time() + self._seconds)
+
+    def __getattr__(self, name: str) -> Any:
+        return _nothing
+
+
+async def _nothing(*_: object) -> None:
+    """An event that does not count."""
+
+
 class _Pool:
     """A connector that hands out clean connections only, and keeps no more than `idle` of them; None keeps all.
 
     Everything else of the connector is as it is.
     """
 
-    def __init__(self, connector: aiohttp.BaseConnector, idle: int | None) -> None:
+    def __init__(self, connector: aiohttp.BaseConnector, idle: int | None, seconds: float) -> None:
         self._connector: Any = connector
         self._idle = idle
+        self._seconds = seconds
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connector, name)
@@ -367,7 +390,7 @@ class _Pool:
             self._close_idle(keep=self._idle - 1)
         while True:
             try:
-                connection = await self._connector.connect(request, traces, timeout)
+                connection = await self._connect(request, timeout)
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE) and self._idle is not None and self._close_idle(keep=0):
                     # Sockets are closed in the next turn of the event loop.
@@ -381,6 +404,11 @@ class _Pool:
             connection.close()
             if is_new:
                 raise aiohttp.ClientConnectionError("the server sent bytes before the request")
+
+    async def _connect(self, request: Any, timeout: Any) -> Any:  # noqa: ASYNC109 (aiohttp's own)
+        """One time limit for all that makes a connection, from name resolution to TLS, and none for waiting for a slot."""
+        async with asyncio.timeout(None) as limit:
+            return await self._connector.connect(request, [_Started(limit, self._seconds)], timeout)
 
     def _close_idle(self, keep: int) -> int:
         """Close idle connections, the oldest first, until `keep` are left. Returns how many were closed."""
@@ -428,14 +456,11 @@ class AiohttpTransport:
         self.verifies: bool = _verifies(getattr(pool, "_ssl", False))
         """Whether responses over TLS come from the host that was asked: its certificate and name are checked."""
         self._session = aiohttp.ClientSession(
-            connector=cast("aiohttp.BaseConnector", _Pool(pool, idle if session is None else None)),
+            connector=cast("aiohttp.BaseConnector", _Pool(pool, idle if session is None else None, connect)),
             connector_owner=session is None,
             cookie_jar=aiohttp.DummyCookieJar(),
             request_class=_Request,
-            # A borrowed pool may have a limit, and waiting for one of its connections is not the server's fault.
-            timeout=aiohttp.ClientTimeout(
-                total=None, connect=connect if session is None else None, sock_connect=connect, sock_read=stall
-            ),
+            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect, sock_read=stall),
             read_bufsize=READ_BUFFER,
             max_line_size=MAX_HEAD,
             max_field_size=MAX_HEAD,

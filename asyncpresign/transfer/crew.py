@@ -81,11 +81,15 @@ async def work_through(pieces: Iterable[_Piece], workers: int, work: Callable[[_
     """
     left = iter(pieces)
     failures: list[Exception] = []
+    unfinished = 0
 
     async def run() -> None:
+        nonlocal unfinished
         with Caught() as caught:
             for piece in left:
+                unfinished += 1
                 await work(piece)
+                unfinished -= 1
         if caught.failure is not None:
             failures.append(caught.failure)
             tasks.cancel_scope.cancel()
@@ -95,6 +99,13 @@ async def work_through(pieces: Iterable[_Piece], workers: int, work: Callable[[_
             tasks.start_soon(run)
     if failures:
         raise failures[0]
+    if unfinished or next(left, None) is not None:
+        raise broken_off()
+
+
+def broken_off() -> TransferError:
+    """The error of work whose task was cancelled alone: a task group takes that for its end, and goes on."""
+    return TransferError("a task of this item was cancelled, although the item was not")
 
 
 async def finish(work: Callable[[], Awaitable[None]], seconds: float) -> None:
@@ -102,13 +113,16 @@ async def finish(work: Callable[[], Awaitable[None]], seconds: float) -> None:
     caught = Caught()
     ended = anyio.Event()
     scope = anyio.CancelScope(shield=True)
+    finished = False
 
     async def run() -> None:
+        nonlocal finished
         try:
             with caught:
                 await checkpoint_if_cancelled()
                 with scope:
                     await work()
+                    finished = True
         finally:
             ended.set()
 
@@ -121,3 +135,5 @@ async def finish(work: Callable[[], Awaitable[None]], seconds: float) -> None:
             raise
     if caught.failure is not None:
         raise caught.failure
+    if not finished:
+        raise broken_off()

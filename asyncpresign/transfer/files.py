@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import anyio.to_thread
 
 from ..errors import InvalidRequest, LocalFileError, Problem, describe
-from .crew import Caught
+from .crew import Caught, broken_off
 from .platforms import PLATFORM, Platform
 
 SMALL = 64 * 1024
@@ -109,6 +109,8 @@ class Threads:
             tasks.start_soon(work)
         if caught.failure is not None:
             raise caught.failure  # outside of the group, which would wrap it
+        if not results:
+            raise broken_off()
         return results[0]
 
 

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterable,
-    Iterator,
-)
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, closing, suppress
 from typing import Any, Self
 
 import anyio
@@ -25,47 +17,70 @@ _END: Any = object()
 
 
 class _Queue:
-    """The items not yet begun, of any kind of iterable; handed out one at a time."""
+    """The items not yet begun, of any kind of iterable; handed out one at a time.
+
+    An asynchronous iterable is advanced by `fill` alone, in one task: a generator may hold a cancel scope across its `yield`s,
+    which has to be left in the task that entered it.
+    """
 
     def __init__(self, items: Iterable[Item] | AsyncIterable[Item]) -> None:
         if not isinstance(items, Iterable | AsyncIterable) or isinstance(items, str | bytes):
             raise InvalidRequest(Problem("items", "an iterable or async iterable of items", describe(items)))
-        waits = isinstance(items, AsyncIterable)
-        self._next = _async_next(aiter(items)) if isinstance(items, AsyncIterable) else _sync_next(iter(items))
-        # An iterable that does not wait cannot be asked by two at once.
-        self._turn: AbstractAsyncContextManager[object] = anyio.Lock(fast_acquire=True) if waits else nullcontext()
+        self._async = aiter(items) if isinstance(items, AsyncIterable) else None
+        self._sync = None if isinstance(items, AsyncIterable) else iter(items)
+        self._sender, self._receiver = anyio.create_memory_object_stream[Item](0)
         self._ended = False
         self.taken = 0
         self.failure: Exception | None = None
 
     async def next(self) -> Any:
         """The next item, or `_END`; after the iterable has raised too, with `failure` as what it raised."""
-        async with self._turn:
-            item = _END
-            if not self._ended:
+        item = _END
+        if self._sync is None:
+            with suppress(anyio.EndOfStream):
+                item = await self._receiver.receive()
+        elif not self._ended:
+            with Caught() as caught:
+                item = next(self._sync, _END)
+            self._fail(caught.failure)
+        self._ended = item is _END
+        self.taken += not self._ended
+        return item
+
+    async def fill(self) -> None:
+        """Advance an asynchronous iterable as its items are taken."""
+        if self._async is None:
+            return
+        ended = False
+        with self._sender:
+            try:
                 with Caught() as caught:
-                    item = await self._next()
-                self.failure = caught.failure
-                if isinstance(self.failure, StopIteration | StopAsyncIteration):
-                    # Raised again, either would end its caller's loop as if all were well.
-                    self.failure = as_presign_error(self.failure)
-            self._ended = item is _END
-            self.taken += not self._ended
-            return item
+                    while (item := await anext(self._async, _END)) is not _END:
+                        await self._sender.send(item)
+                self._fail(caught.failure)
+                ended = True
+            finally:
+                if not ended:
+                    # This task alone was cancelled, by a timeout of the iterable's own, say; else nobody looks.
+                    self.failure = TransferError("reading the items was cancelled by what yields them")
+                    await self._close()
 
+    async def _close(self) -> None:
+        """A generator's scopes are left in the task that entered them."""
+        close = getattr(self._async, "aclose", None)
+        if close is not None:
+            # Without a scope around it: the generator's own, which it leaves now, are the innermost.
+            with Caught():
+                await close()
 
-def _sync_next(iterator: Iterator[Item]) -> Callable[[], Awaitable[Any]]:
-    async def advance() -> Any:
-        return next(iterator, _END)
+    def close(self) -> None:
+        self._sender.close()
+        self._receiver.close()
 
-    return advance
-
-
-def _async_next(iterator: AsyncIterator[Item]) -> Callable[[], Awaitable[Any]]:
-    async def advance() -> Any:
-        return await anext(iterator, _END)
-
-    return advance
+    def _fail(self, failure: Exception | None) -> None:
+        # Raised again, a StopIteration would end its caller's loop as if all were well.
+        stops = isinstance(failure, StopIteration | StopAsyncIteration)
+        self.failure = as_presign_error(failure) if failure is not None and stops else failure
 
 
 class _Results:
@@ -106,7 +121,7 @@ async def results_of(
     queue = _Queue(items)
     sender, receiver = anyio.create_memory_object_stream[TransferResult](workers)
     failure: BaseException | None = None
-    with sender, receiver:
+    with sender, receiver, closing(queue):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_work_through, queue, sender, outcome, workers)
             try:
@@ -138,5 +153,6 @@ async def _work_through(
 
     with sender:
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(queue.fill)
             for _ in range(workers):
                 tasks.start_soon(work)

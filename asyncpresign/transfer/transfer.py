@@ -34,7 +34,7 @@ from .exchange import Exchange
 from .files import Threads
 from .hosts import ClockTrust
 from .items import Destination, Download, FormUpload, IfExists, Item, Source, Status, TransferResult, Upload
-from .job import Job, OnEvent, Places, RunOptions, Settled, check_run, journal_of
+from .job import Job, OnEvent, Places, RunOptions, Settled, check_run, journal_of, refused
 from .listing import CommonPrefix, ObjectInfo, check_texts, listed
 from .paths import Directory
 from .plan import MULTIPART_THRESHOLD, Sizes
@@ -303,7 +303,9 @@ class Transfer:
         async with Places(self._exchange) as places:
 
             async def outcome(item: Item) -> TransferResult:
-                return await places.first(item, partial(self._outcome, self._exchange, item))
+                with Caught() as caught:
+                    return await places.first(item, partial(self._outcome, self._exchange, item))
+                return refused(item, as_presign_error(cast("Exception", caught.failure)))
 
             async with results_of(items, outcome, self._limits.concurrency) as results:
                 yield results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import io
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import anyio
 import anyio.to_thread
 import pytest
 
@@ -21,6 +23,7 @@ from asyncpresign import (
     Download,
     IntegrityError,
     InvalidRequest,
+    Limits,
     LocalFileError,
     NetworkError,
     NotFound,
@@ -33,6 +36,7 @@ from asyncpresign import (
     Transfer,
 )
 from asyncpresign.transfer.engine import perform
+from asyncpresign.transfer.folders import identity_of
 from asyncpresign.transfer.items import Status
 from asyncpresign.transfer.plan import MiB
 
@@ -553,8 +557,14 @@ class Notes:
         self.saved.append(state)
 
 
-async def journalled(store: ObjectStore, path: Path, notes: Notes) -> tuple[FakeTransport, Any]:
-    transport, moving = transfer(store)
+def left(part: Path, data: bytes) -> str:
+    """What a dead process left at `part`; which file it is."""
+    part.write_bytes(data)
+    return identity_of(os.stat(part))
+
+
+async def journalled(store: ObjectStore, path: Path, notes: Notes, **options: Any) -> tuple[FakeTransport, Any]:
+    transport, moving = transfer(store, **options)
     async with moving:
         exchange = moving._exchange.of_item(notes, lambda error, decision: None)
         return transport, await perform(exchange, Download(URL, path))
@@ -564,8 +574,8 @@ async def test_ranges_that_a_dead_process_got_are_not_asked_for_again(tmp_path: 
     """It is killed in the middle of its third range: its file and its notes are as they are then."""
     path, part = tmp_path / "file", tmp_path / ".asyncpresign-of-the-item.part"
     store, notes = ObjectStore(LARGE), Notes()
-    state = {"etag": store.etag, "size": len(LARGE), "part_size": 5 * MiB}
-    part.write_bytes(LARGE[: 11 * MiB])
+    file = left(part, LARGE[: 11 * MiB])
+    state = {"etag": store.etag, "size": len(LARGE), "part_size": 5 * MiB, "file": file}
     notes.state = {**state, "done": f"{0b110:x}"}
     transport, result = await journalled(store, path, notes)
     assert [wanted for wanted, _ in asked(transport)] == [None, *RANGES[2:]]
@@ -573,12 +583,16 @@ async def test_ranges_that_a_dead_process_got_are_not_asked_for_again(tmp_path: 
     assert notes.state == {**state, "done": f"{0b11110:x}"}
 
 
-@pytest.mark.parametrize("change", [{"etag": '"another"'}, {"size": 5}, {"part_size": 8 * MiB}, {"done": "0"}, None], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [{"etag": '"another"'}, {"size": 5}, {"part_size": 8 * MiB}, {"done": "0"}, {"file": "0:0"}, {"file": ""}, None],
+    ids=str,
+)
 async def test_what_a_dead_process_left_of_something_else_is_of_no_use(change: Any, tmp_path: Path) -> None:
     path, part = tmp_path / "file", tmp_path / ".asyncpresign-of-the-item.part"
     store = ObjectStore(LARGE)
-    part.write_bytes(OTHER + OTHER)
-    state = {"etag": store.etag, "size": len(LARGE), "part_size": 5 * MiB, "done": "1e"}
+    file = left(part, OTHER + OTHER)
+    state = {"etag": store.etag, "size": len(LARGE), "part_size": 5 * MiB, "done": "1e", "file": file}
     transport, result = await journalled(store, path, Notes(change and {**state, **change}))
     assert len(transport.requests) == 5
     assert (path.read_bytes() == LARGE, result.verified_by, os.listdir(tmp_path)) == (True, "md5", ["file"])
@@ -586,7 +600,7 @@ async def test_what_a_dead_process_left_of_something_else_is_of_no_use(change: A
 
 async def test_notes_without_their_file_are_of_no_use(tmp_path: Path) -> None:
     store = ObjectStore(LARGE)
-    notes = Notes({"etag": store.etag, "size": len(LARGE), "part_size": 5 * MiB, "done": "1e"})
+    notes = Notes({"etag": store.etag, "size": len(LARGE), "part_size": 5 * MiB, "done": "1e", "file": "0:0"})
     transport, _ = await journalled(store, tmp_path / "file", notes)
     assert ((tmp_path / "file").read_bytes() == LARGE, len(transport.requests)) == (True, 5)
     assert notes.saved[0] is None
@@ -595,10 +609,94 @@ async def test_notes_without_their_file_are_of_no_use(tmp_path: Path) -> None:
 async def test_what_is_left_that_is_wrong_is_found_out(tmp_path: Path) -> None:
     path, part = tmp_path / "file", tmp_path / ".asyncpresign-of-the-item.part"
     store = ObjectStore(LARGE)
-    part.write_bytes(OTHER)
-    notes = Notes({"etag": store.etag, "size": len(LARGE), "part_size": 5 * MiB, "done": "2"})
+    file = left(part, OTHER)
+    notes = Notes({"etag": store.etag, "size": len(LARGE), "part_size": 5 * MiB, "done": "2", "file": file})
     _, result = await journalled(store, path, notes)
     assert (path.read_bytes() == LARGE, result.attempts, result.verified_by, os.listdir(tmp_path)) == (True, 2, "md5", ["file"])
+
+
+async def test_a_file_that_is_shorter_than_its_notes_say_is_fetched_anew(tmp_path: Path) -> None:
+    """Its ETag proves nothing: only the notes could say what is in it."""
+    store, part = ObjectStore(LARGE, '"v"'), tmp_path / ".asyncpresign-of-the-item.part"
+    state = {"etag": '"v"', "size": len(LARGE), "part_size": 5 * MiB, "done": f"{0b110:x}"}
+    notes = Notes({**state, "file": left(part, LARGE[: 10 * MiB - 1])})
+    transport, _ = await journalled(store, tmp_path / "file", notes)
+    assert ((tmp_path / "file").read_bytes() == LARGE, len(transport.requests), notes.saved[0]) == (True, 5, None)
+
+
+@pytest.fixture
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Notes:
+    """Notes that say nothing of a temporary file at the moment when it is removed."""
+    remove, notes = os.unlink, Notes()
+
+    def unlink(path: Any, **options: Any) -> None:
+        there = (tmp_path / os.fspath(path)).exists()
+        assert notes.state is None or not there
+        remove(path, **options)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    return notes
+
+
+ANEW: dict[str, tuple[Any, type[PresignError] | None]] = {
+    "answered with all of the object": (Whole(), None),
+    "answered with all of it, broken off": ([Whole(), Cut(MiB)], None),
+    "of another object": (Replaced(OTHER), None),
+    "of wrong bytes": (Turned(), None),
+    "gone": (error(404, "NoSuchKey"), NotFound),
+    "reset for ever": ([REFUSED] * 9, NetworkError),
+}
+
+
+@pytest.mark.parametrize(("fault", "kind"), ANEW.values(), ids=ANEW.keys())
+async def test_a_file_that_is_begun_anew_or_given_up_is_not_noted_any_more(
+    fault: Any, kind: type[PresignError] | None, notes: Notes, tmp_path: Path
+) -> None:
+    store = ObjectStore(LARGE, headers=S3, faults={RANGES[2]: fault if isinstance(fault, list) else [fault]})
+    if kind is None:
+        await journalled(store, tmp_path / "file", notes, limits=Limits(concurrency=1))
+        assert (tmp_path / "file").read_bytes() == store.data
+    else:
+        with pytest.raises(kind):
+            await journalled(store, tmp_path / "file", notes, limits=Limits(concurrency=1))
+        assert (os.listdir(tmp_path), notes.state) == ([], None)
+    assert notes.saved[0] is not None
+    assert None in notes.saved
+
+
+async def test_what_a_dead_process_left_is_not_noted_once_the_object_comes_in_one_answer(notes: Notes, tmp_path: Path) -> None:
+    part = tmp_path / ".asyncpresign-of-the-item.part"
+    store = ObjectStore(LARGE, ranges=False)
+    state = {"etag": store.etag, "size": len(LARGE), "part_size": 5 * MiB, "done": "1e"}
+    for data, etag in ((LARGE, ""), (OTHER, None), (SMALL, None), (b"x" * 100_000, "")):
+        notes.state = {**state, "file": left(part, LARGE)}
+        await journalled(ObjectStore(data, etag, ranges=False), tmp_path / "file", notes)
+        assert ((tmp_path / "file").read_bytes() == data, notes.state) == (True, None)
+    notes.state = {**state, "file": left(part, LARGE)}
+    with pytest.raises(NotFound):
+        await journalled(ObjectStore(LARGE, faults={None: [error(404, "NoSuchKey")]}), tmp_path / "other", notes)
+    assert (os.listdir(tmp_path), notes.state) == (["file"], None)
+
+
+@pytest.mark.parametrize("native", [False, True])
+async def test_a_download_that_is_cancelled_leaves_neither_file_nor_notes(native: bool, notes: Notes, tmp_path: Path) -> None:
+    transport, moving = transfer(ObjectStore(LARGE), limits=Limits(concurrency=1))
+    async with moving:
+        exchange = moving._exchange.of_item(notes, lambda error, decision: None)
+        with anyio.CancelScope() as scope:
+            task = asyncio.create_task(perform(exchange, Download(URL, tmp_path / "file"))) if native else None
+
+            async def stop(request: Any) -> None:
+                if request.headers.get("Range") == RANGES[2]:
+                    task.cancel() if task else scope.cancel()
+                    await anyio.sleep(0)
+
+            transport.before = stop
+            if task is None:
+                await perform(exchange, Download(URL, tmp_path / "file"))
+            else:
+                await asyncio.wait([task])
+    assert (os.listdir(tmp_path), len(notes.saved), notes.state) == ([], 3, None)
 
 
 async def test_a_small_object_takes_the_place_of_what_was_left(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from asyncpresign import Directory, Download, LocalFileError, S3Object, Transfer
 from asyncpresign.http.transport import Request
 from asyncpresign.transfer import platforms
 from asyncpresign.transfer.files import SMALL, Threads, read_at, write_at
-from asyncpresign.transfer.folders import LinkInPath, spot_at, spot_below
+from asyncpresign.transfer.folders import LinkInPath, identity_of, spot_at, spot_below
 from asyncpresign.transfer.platforms import PLATFORM, Platform, platform_of
 from asyncpresign.transfer.sinks import Sink, feed, open_sink, size_of
 from asyncpresign.transfer.sources import TreePath, open_source
@@ -138,7 +138,7 @@ async def test_what_has_the_temporary_name_is_never_written_to(
     sink = await open_sink(root / "file", "token", threads, durable=True, platform=platform)
     try:
         if adopts:
-            assert await sink.adopt(size) == (plant is plant_leftover)
+            assert await sink.adopt(size, identity_of(os.lstat(root / TEMPORARY)), 0) == (plant is plant_leftover)
         await sink.write(pattern(size), 0)
         await sink.commit()
     finally:
@@ -153,7 +153,7 @@ async def test_what_has_the_temporary_name_is_never_written_to(
 async def test_a_folder_that_has_the_temporary_name_is_an_error(platform: Platform, root: Path, threads: Threads) -> None:
     (root / TEMPORARY).mkdir()
     sink = await open_sink(root / "file", "token", threads, durable=True, platform=platform)
-    assert not await sink.adopt(5)
+    assert not await sink.adopt(5, identity_of(os.lstat(root / TEMPORARY)), 0)
     await sink.write(b"x", 0)
     with pytest.raises(LocalFileError):
         await sink.commit()
@@ -166,8 +166,33 @@ async def test_a_file_of_another_user_is_not_adopted(root: Path, threads: Thread
     for platform, adopted in ((PLATFORM, True), (other, False)):
         (root / TEMPORARY).write_bytes(b"left")
         sink = await open_sink(root / "file", "token", threads, durable=True, platform=platform)
-        assert await sink.adopt(7) is adopted
+        assert await sink.adopt(7, identity_of(os.lstat(root / TEMPORARY)), 0) is adopted
         sink.discard()
+
+
+@EVERY
+async def test_a_file_is_adopted_only_if_it_is_the_one_that_was_synced_and_holds_all_of_it(
+    platform: Platform, root: Path, threads: Threads
+) -> None:
+    async def adopts(file: str, end: int) -> bool:
+        sink = await open_sink(root / "file", "token", threads, durable=True, platform=platform)
+        adopted = await sink.adopt(20, file, end)
+        if adopted:
+            assert await sink.sync() == file
+        return adopted
+
+    dead = await open_sink(root / "file", "token", threads, durable=True, platform=platform)
+    await dead.write(pattern(9), 0)
+    await dead.write(pattern(9), 9)
+    file = await dead.sync()
+    assert not await adopts("", 0)
+    assert not await adopts(f"{file}0", 18)
+    assert not await adopts(file, 19)
+    (root / TEMPORARY).rename(root / "kept")
+    (root / TEMPORARY).write_bytes(bytes(20))
+    assert not await adopts(file, 18)
+    (root / "kept").rename(root / TEMPORARY)
+    assert await adopts(file, 18)
 
 
 @EVERY

@@ -306,7 +306,7 @@ def test_verdicts_on_a_path_that_another_item_has(holder: Row, told: Verdict) ->
 
 
 UPLOAD: dict[str, Any] = {"upload_id": "x", "part_size": 5}
-RANGES: dict[str, Any] = {"etag": '"e"', "size": 9, "part_size": 5, "done": "ff"}
+RANGES: dict[str, Any] = {"etag": '"e"', "size": 9, "part_size": 5, "done": "ff", "file": "803:1f"}
 
 
 @pytest.mark.parametrize("state", [UPLOAD, RANGES, {**RANGES, "etag": None}, None])
@@ -332,6 +332,8 @@ DAMAGED_MEMOS: list[Any] = [
     *(json.dumps({**RANGES, "done": value}) for value in ("zz", "", "-1", "0x1", "1_0", " 1", 5, None)),
     *(json.dumps({**RANGES, name: value}) for name in ("size", "part_size") for value in (None, 0, -5, "5", 1e300)),
     json.dumps({**RANGES, "etag": 5}),
+    json.dumps({**RANGES, "file": 5}),
+    json.dumps({name: value for name, value in RANGES.items() if name != "file"}),
     json.dumps({"upload_id": 5}),
     json.dumps({**UPLOAD, **RANGES}),
 ]
@@ -590,6 +592,24 @@ async def test_a_memo_comes_back(tmp_path: Path) -> None:
         _, memo = await journal.begin(item)
     # Two jobs with the same item at the same time must not write one temporary file.
     assert memo.token != tokens[0]
+
+
+async def test_a_cleared_memo_is_on_the_disk_before_its_file_is_touched(tmp_path: Path) -> None:
+    """Else a loss of power would bring it back, for a file that has been begun anew meanwhile."""
+    statements: list[str] = []
+    async with open_journal(str(tmp_path / "journal"), "job", SETTINGS) as journal:
+        _, memo = await journal.begin(ItemKey(b"1" * 16, b"2" * 16))
+        journal._book._connection.set_trace_callback(statements.append)
+        await memo.save(RANGES)
+        assert not [said for said in statements if "synchronous" in said]
+        await memo.save(None)
+        journal._book._connection.set_trace_callback(None)
+    words = [said.split()[0] for said in statements]
+    assert words == ["begin", "update", "commit", "pragma", "begin", "update", "commit", "pragma"]
+    assert [said for said in statements if "synchronous" in said] == [
+        "pragma synchronous = full",
+        "pragma synchronous = normal",
+    ]
 
 
 async def test_what_is_cancelled_while_it_waits_is_written_still(tmp_path: Path) -> None:

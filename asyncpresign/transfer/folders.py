@@ -83,12 +83,16 @@ class Spot:
             os.fchmod(file, mode)
         return file
 
-    def adopt(self, name: str) -> int | None:
-        """Open a file that an earlier process left, if it can only be one: regular, ours, on this disk, with no other name."""
+    def adopt(self, name: str, identity: str, end: int) -> int | None:
+        """Open the file of `identity` that an earlier process left, if it has at least `end` bytes; None if it is another.
+
+        It is regular, ours, on this disk and has no other name.
+        """
         if not self._could_be_ours(self.look(name)):
             return None
         file = self.open(name, os.O_RDWR)
-        if self._could_be_ours(os.fstat(file)):
+        status = os.fstat(file)
+        if self._could_be_ours(status) and identity_of(status) == identity and status.st_size >= end:
             return file
         os.close(file)
         return None
@@ -178,6 +182,11 @@ def _is_link(status: os.stat_result) -> bool:
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
+
+
+def identity_of(status: os.stat_result) -> str:
+    """Which file of the system `status` is of, as a journal keeps it."""
+    return "{:x}:{:x}".format(*_identity(status))
 
 
 async def open_spot(threads: Threads, call: Callable[..., Spot], *arguments: Any) -> Spot:

@@ -10,11 +10,15 @@ not asked for again.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
+
 from ..errors import (
     IntegrityError,
+    JournalError,
     LocalFileError,
     NetworkError,
     PreconditionFailed,
@@ -119,10 +123,20 @@ class Incoming:
         self._hasher: Hasher | None = None
         self._arrived: dict[int, Piece] = {}
         self._done = 0
+        self._split = False
         self._following = False
         self._doubtful = False
 
     async def fetch(self) -> tuple[Moved, int]:
+        try:
+            return await self._fetched()
+        except BaseException:
+            # The temporary file is removed next. A journal that failed raises its error again when the item ends.
+            with anyio.CancelScope(shield=True), suppress(JournalError):
+                await self._clear_memo()
+            raise
+
+    async def _fetched(self) -> tuple[Moved, int]:
         try:
             moved, attempts = await self._exchange.persist(self._attempt, self._allowed, self._resumable)
         except _Final as final:
@@ -157,8 +171,17 @@ class Incoming:
         return Moved(self._held, verified_by, await self._sink.commit())
 
     async def _restart(self) -> None:
+        if self._split:
+            await self._clear_memo()
         await self._sink.restart()
         self._forget()
+
+    async def _clear_memo(self) -> None:
+        """Awaited before the temporary file that the memo describes is written over or removed."""
+        memo = self._exchange.memo
+        # A save that was cancelled may still be written, before this one.
+        if memo is not None and (memo.state or self._done):
+            await memo.save(None)
 
     # --- what is asked for, and what comes ----------------------------------------------------------------------------
 
@@ -178,6 +201,8 @@ class Incoming:
                         at = 0
                     if self._begins_ranges(answer, head, probe):
                         return True
+                if not at:
+                    await self._clear_memo()
                 await receive(answer, at, self._total, self._chunk, self._keep)
         except ResponseError as error:
             if error.status == _UNSATISFIED and probe:
@@ -286,17 +311,19 @@ class Incoming:
 
     async def _missing(self, todo: list[Piece]) -> list[Piece]:
         """Those of `todo` that a journal does not know to be in the file that its last run left."""
+        self._split = True
         memo = self._exchange.memo
         if memo is None or not memo.state:
             return todo
         state = dict(memo.state)
-        done = int(state.pop("done", "0"), 16)
-        if state != self._state() or not await self._sink.adopt(self._total or 0):
-            # What comes now is written over what it speaks of.
-            await memo.save(None)
+        done, file = int(state.pop("done", "0"), 16), state.pop("file", "")
+        arrived = {piece.number: piece for piece in todo if done >> piece.number & 1}
+        end = max((piece.start + piece.size for piece in arrived.values()), default=0)
+        if state != self._state() or not await self._sink.adopt(self._total or 0, file, end):
+            await self._clear_memo()
             return todo
         self._done = done
-        self._arrived = {piece.number: piece for piece in todo if done >> piece.number & 1}
+        self._arrived = arrived
         missing = [piece for piece in todo if piece.number not in self._arrived]
         await self._follow()
         return missing
@@ -307,9 +334,9 @@ class Incoming:
     async def _note(self, piece: Piece) -> None:
         """`piece` outlives the process."""
         if self._exchange.memo is not None:
-            await self._sink.sync()
+            file = await self._sink.sync()
             self._done |= 1 << piece.number
-            await self._exchange.memo.save({**self._state(), "done": f"{self._done:x}"})
+            await self._exchange.memo.save({**self._state(), "done": f"{self._done:x}", "file": file})
 
     async def _range(self, piece: Piece) -> None:
         got = 0

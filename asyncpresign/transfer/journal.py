@@ -115,10 +115,16 @@ class Book:
 
     def apply(self, calls: Sequence[Call]) -> None:
         """Make all `calls` in one transaction. Their answers are there when it is committed, and only then."""
+        # A cleared memo must not come back after a loss of power, when its file may be another one.
+        clears = any(call.of == self.save and call.args[-1] is None for call in calls)
         with self._as_journal_error():
+            if clears:
+                self._connection.execute("pragma synchronous = full")
             self._connection.execute("begin")
             answers = [call.of(*call.args) for call in calls]
             self._connection.execute("commit")
+            if clears:
+                self._connection.execute("pragma synchronous = normal")
         self.commits += 1
         for call, answer in zip(calls, answers, strict=True):
             call.answer.append(answer)

@@ -264,6 +264,7 @@ _MEMOS: tuple[Mapping[str, Callable[[object], bool]], ...] = (
         "size": _is_size,
         "part_size": _is_size,
         "done": lambda value: isinstance(value, str) and value != "" and set(value) <= set("0123456789abcdef"),
+        "file": lambda value: isinstance(value, str),
     },
 )
 

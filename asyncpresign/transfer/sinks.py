@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Protocol
 
 from ..errors import InvalidRequest, LocalFileError, Problem, describe
 from .files import CHUNK, SMALL, Threads, attribute, local_error, no_path, path_of, read_at, refuse_url, what_it_is, write_at
-from .folders import Spot, open_spot, spot_at
+from .folders import Spot, identity_of, open_spot, spot_at
 from .items import Place
 from .platforms import PLATFORM, Platform
 
@@ -34,12 +34,16 @@ class Sink(Protocol):
 
     async def write(self, data: bytes, at: int) -> None: ...
 
-    async def adopt(self, size: int) -> bool:
-        """Go on with what an earlier process left of an object of `size` bytes, if it left anything."""
+    async def adopt(self, size: int, file: str, end: int) -> bool:
+        """Go on with the file that an earlier process left of an object of `size` bytes. Returns whether it is there.
+
+        It is only the file for which `sync` returned `file`, and only if it has at least `end` bytes.
+        """
         ...
 
-    async def sync(self) -> None:
-        """Return when what was written outlives a loss of power. Only if `anywhere`."""
+    async def sync(self) -> str:
+        """Return when what was written outlives a loss of power: the identity of the file. Only if `anywhere`."""
+        ...
 
     async def replay(self, update: Callable[[bytes], object], at: int, size: int) -> None:
         """Read what was written again, into `update`, which is called in a thread. Only if `anywhere`."""
@@ -55,10 +59,10 @@ class _InOrder:
 
     anywhere = False
 
-    async def adopt(self, size: int) -> bool:
+    async def adopt(self, size: int, file: str, end: int) -> bool:
         return False
 
-    async def sync(self) -> None:
+    async def sync(self) -> str:
         raise NotImplementedError
 
     async def replay(self, update: Callable[[bytes], object], at: int, size: int) -> None:
@@ -118,12 +122,13 @@ class _PathSink:
             await self._call(len(small), self._put, small, 0)
         await self._call(len(data), self._put, data, at)
 
-    async def adopt(self, size: int) -> bool:
-        await self._call(SMALL + 1, self._take_over, size)
+    async def adopt(self, size: int, file: str, end: int) -> bool:
+        await self._call(SMALL + 1, self._take_over, size, file, end)
         return self._exists
 
-    async def sync(self) -> None:
+    async def sync(self) -> str:
         await self._call(SMALL + 1, lambda: os.fsync(self._open()))
+        return identity_of(os.fstat(self._open()))
 
     async def replay(self, update: Callable[[bytes], object], at: int, size: int) -> None:
         await self._call(size, self._read, update, at, size)
@@ -155,8 +160,8 @@ class _PathSink:
         except OSError as error:
             raise local_error(error, self._spot.path) from None
 
-    def _take_over(self, size: int) -> None:
-        self._file = self._spot.adopt(self._temporary)
+    def _take_over(self, size: int, file: str, end: int) -> None:
+        self._file = self._spot.adopt(self._temporary, file, end)
         if self._file is not None:
             self._exists = True
             os.ftruncate(self._file, size)

@@ -559,6 +559,17 @@ FAULTS: Mapping[str, Fault] = {
         sees="nothing says that the rest is of the same version, so all of it is taken again, in one answer",
     ),
     # --- uploads in parts
+    "creation lost": Fault(
+        happens="the request that creates an upload in parts is lost, and ListMultipartUploads lists no new one of the key",
+        kinds=PARTS,
+        sees="created again",
+    ),
+    "creation not confirmed": Fault(
+        happens="the response that names a new upload in parts is lost or unreadable, and a new one of the key is listed",
+        kinds=PARTS,
+        error=NetworkError,
+        sees="the new one may be another's, so it is left alone; `AbortIncompleteMultipartUpload` removes it",
+    ),
     "part refused": Fault(happens="503 to a part", kinds=PARTS, sees="that part alone is sent again"),
     "part cut": Fault(happens="the connection is reset in a part", kinds=PARTS, sees="that part alone is sent again"),
     "part expired": Fault(

@@ -6,7 +6,8 @@ import hashlib
 import io
 import os
 from collections.abc import AsyncIterator, Mapping
-from datetime import timedelta
+from contextlib import nullcontext
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -34,7 +35,7 @@ from asyncpresign import (
     TransferResult,
     Upload,
 )
-from asyncpresign._s3.documents import Part, PartListing
+from asyncpresign._s3.documents import Part, PartListing, parse_list_multipart_uploads
 from asyncpresign.transfer.engine import perform
 from asyncpresign.transfer.exchange import Exchange
 from asyncpresign.transfer.files import Threads
@@ -227,13 +228,51 @@ UNREADABLE = Say(200, b"<InitiateMultipartUploadResult><UploadId>upload-1</Upl")
 
 
 @pytest.mark.parametrize("said", [LOST, UNREADABLE, Say(200, b"")], ids=["lost", "cut off", "empty"])
-async def test_an_upload_whose_creation_was_not_confirmed_is_found_and_not_created_again(said: Any) -> None:
+async def test_an_upload_whose_creation_was_not_confirmed_is_not_created_again_and_not_taken_over(said: Any) -> None:
     s3 = MemoryS3()
     s3.after["create"].append(said)
-    result = await up(s3)
-    assert (s3.objects, s3.uploads, result.attempts) == ({"key": DATA}, {}, 2)
-    assert s3.operations[:2] == ["create", "uploads"]
-    assert s3.operations.count("create") == 1
+    with pytest.raises(NetworkError, match=r"new upload of this key.*AbortIncompleteMultipartUpload") as caught:
+        await up(s3)
+    assert (caught.value.permanent, s3.operations, s3.uploads) == (True, ["create", "uploads"], {"upload-1": {}})
+
+
+@pytest.mark.parametrize("said", [LOST, Say(200, b"")], ids=["lost", "empty"])
+async def test_an_upload_of_another_program_is_neither_taken_over_nor_aborted(said: Any) -> None:
+    s3 = MemoryS3(uploads={"of somebody else": {}})
+    s3.before["create"].append(said)
+    with pytest.raises(NetworkError, match="new upload of this key"):
+        await up(s3)
+    assert (s3.operations, s3.uploads, s3.objects) == (["create", "uploads"], {"of somebody else": {}}, {})
+
+
+async def test_an_upload_of_another_item_with_the_same_key_is_neither_taken_over_nor_aborted() -> None:
+    s3 = MemoryS3()
+    s3.before["create"].append(LOST)
+    transport = FakeTransport(otherwise=s3)
+    sending = exchange(transport)
+    failures: list[NetworkError] = []
+    listed = anyio.Event()
+
+    async def in_turn(request: Any) -> None:
+        # The second item's upload is open until the first item has listed it.
+        if s3.operation(request.method, {"uploads": ""} if "uploads=" in request.url else query(request)) == "uploads":
+            listed.set()
+        elif "partNumber" in query(request):
+            await listed.wait()
+
+    transport.before = in_turn
+
+    async def first() -> None:
+        try:
+            await perform(sending, Upload(b"A" * 20, PLACE))
+        except NetworkError as error:
+            failures.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(first)
+        tasks.start_soon(perform, sending, Upload(b"B" * 20, PLACE))
+    assert (len(failures), failures[0].permanent, s3.objects, s3.uploads) == (1, True, {"key": b"B" * 20}, {})
+    assert "abort" not in s3.operations
 
 
 async def test_a_creation_that_never_happened_is_repeated_once_that_is_known() -> None:
@@ -256,9 +295,10 @@ async def test_a_creation_is_looked_for_as_far_back_as_the_request_went_out(seco
     """The retry comes 30 seconds after the request, and the server's clock may differ by two."""
     s3 = MemoryS3(uploads={"there": {}}, initiated=NOW - timedelta(seconds=seconds))
     s3.before["create"].append(LOST)
-    await up(s3, world=World(step=0.0), retry=RetryPolicy(attempts=3, base=60, cap=60))
+    with pytest.raises(NetworkError) if found else nullcontext():
+        await up(s3, world=World(step=0.0), retry=RetryPolicy(attempts=3, base=60, cap=60))
     assert s3.operations.count("create") == (1 if found else 2)
-    assert s3.uploads == ({} if found else {"there": {}})
+    assert s3.uploads == {"there": {}}
 
 
 @pytest.mark.parametrize("said", [DENIED, error(501, "NotImplemented"), Say(200, b"<html>")], ids=["denied", "unknown", "html"])
@@ -272,12 +312,44 @@ async def test_a_creation_is_not_repeated_when_nobody_knows_whether_it_happened(
     assert s3.operations.count("create") == 1
 
 
-async def test_a_creation_is_not_repeated_when_several_uploads_could_be_it() -> None:
-    s3 = MemoryS3(uploads={"of somebody else": {}})
-    s3.after["create"].append(LOST)
-    with pytest.raises(NetworkError, match="2 new uploads of this key"):
+def listing(*uploads: tuple[str, datetime], after: tuple[str, str] | None = None) -> Say:
+    """A page of uploads of these keys, which are followed by others if `after` says from where on."""
+    rows = "".join(
+        f"<Upload><Key>{key}</Key><UploadId>u</UploadId><Initiated>{at.isoformat()}</Initiated></Upload>" for key, at in uploads
+    )
+    markers = "<NextKeyMarker>{}</NextKeyMarker><NextUploadIdMarker>{}</NextUploadIdMarker>".format(*after) if after else ""
+    more = f"<IsTruncated>{str(after is not None).lower()}</IsTruncated>{markers}"
+    return Say(200, f"<ListMultipartUploadsResult>{more}{rows}</ListMultipartUploadsResult>".encode())
+
+
+OLD = ("key", NOW - timedelta(hours=1))
+PAGES: dict[str, tuple[list[Say], str | None]] = {
+    "none": ([listing(OLD, after=("key", "u1")), listing(OLD, after=("key-2", "")), listing(("key-2", NOW))], None),
+    "ten pages": ([*(listing(OLD, after=("key", f"u{number}")) for number in range(9)), listing()], None),
+    "on the second page": ([listing(OLD, after=("key", "u1")), listing(("key", NOW))], "new upload of this key"),
+    "on the first page": ([listing(("key", NOW), after=("key", "u1"))], "new upload of this key"),
+    "in a circle": ([listing(after=("key", marker)) for marker in ("u1", "u2", "u1")], "does not go on"),
+    "without a marker": ([listing(after=("", ""))], "does not go on"),
+    "eleven pages": ([listing(after=("key", f"u{number}")) for number in range(10)], "more than 10 pages"),
+}
+
+
+@pytest.mark.parametrize(("pages", "problem"), PAGES.values(), ids=PAGES.keys())
+async def test_all_pages_of_uploads_are_looked_through_before_a_creation_is_repeated(
+    pages: list[Say], problem: str | None
+) -> None:
+    s3 = MemoryS3()
+    s3.before["create"].append(LOST)
+    s3.before["uploads"] = list(pages)
+    with pytest.raises(NetworkError, match=problem) if problem else nullcontext():
         await up(s3)
+    assert s3.operations[: len(pages) + 1] == ["create", *["uploads"] * len(pages)]
+    assert s3.operations.count("create") == (1 if problem else 2)
     assert "abort" not in s3.operations
+    first, *later = [(query(each).get("key-marker"), query(each).get("upload-id-marker")) for each in s3.requests("uploads")]
+    assert first == (None, None)
+    told = [parse_list_multipart_uploads(page.body) for page in pages if isinstance(page.body, bytes)]
+    assert later == [(page.next_key_marker, page.next_upload_id_marker or None) for page in told[: len(later)]]
 
 
 async def test_a_part_that_is_stored_wrong_is_sent_again() -> None:

@@ -57,7 +57,8 @@ def transfer(signs: OfflineSigner) -> Transfer:
 def operation(line: str) -> str:
     method, target, _ = line.split(" ")
     if "uploadId" not in target:
-        return "create" if "?uploads" in target else method.lower()
+        in_all = {"POST": "create", "GET": "uploads"} if "?uploads" in target or "&uploads=" in target else {}
+        return in_all.get(method, method.lower())
     return {"PUT": "part", "POST": "complete", "DELETE": "abort", "GET": "list"}[method]
 
 
@@ -74,6 +75,8 @@ def bucket(server: FaultServer, faults: Mapping[str, list[Reply]], etag: str = e
             case "create":
                 text = "<InitiateMultipartUploadResult><UploadId>up</UploadId></InitiateMultipartUploadResult>"
                 yield Reply(answer(200, text.encode()))
+            case "uploads":
+                yield Reply(answer(200, b"<ListMultipartUploadsResult/>"))
             case "part":
                 number = int(seen.target.partition("partNumber=")[2].partition("&")[0])
                 yield Reply(answer(200, headers=[("ETag", f'"{md5(PARTS[number - 1])}"')]))
@@ -88,6 +91,14 @@ def bucket(server: FaultServer, faults: Mapping[str, list[Reply]], etag: str = e
             case _:
                 yield Reply(answer(200, headers=[("ETag", f'"{md5(seen.body or DATA[:1000])}"')]))
 
+
+EMPTY = Reply(answer(200))
+LISTED = Reply(
+    answer(
+        200,
+        b"<ListMultipartUploadsResult><Upload><Key>key</Key><UploadId>new</UploadId></Upload></ListMultipartUploadsResult>",
+    )
+)
 
 # By the row, what the server says first; and whether the upload is aborted in the end.
 IN_PARTS: dict[str, tuple[Fault, Mapping[str, list[Reply]], bool]] = {
@@ -107,6 +118,9 @@ IN_PARTS: dict[str, tuple[Fault, Mapping[str, list[Reply]], bool]] = {
         {"create": [CREATED], "complete": [REPEATED]},
         False,
     ),
+    "creation lost": (FAULTS["creation lost"], {"create": [RESET]}, False),
+    "creation not confirmed": (FAULTS["creation not confirmed"], {"create": [RESET], "uploads": [LISTED]}, False),
+    "creation unreadable": (FAULTS["creation not confirmed"], {"create": [EMPTY], "uploads": [LISTED]}, False),
     "last answer lost": (FAULTS["last answer lost"], {"complete": [RESET, GONE]}, False),
 }
 

@@ -54,6 +54,8 @@ from .sources import OpenSource, Seen, bytes_source
 GRACE = 30.0
 # HTTP's dates have whole seconds, and the one that names a moment may be rounded either way.
 CLOCK_PRECISION = timedelta(seconds=2)
+# Of ListMultipartUploads, with a thousand uploads each.
+MAX_PAGES = 10
 # S3 tells of a thousand parts at a time.
 _LISTING = 2 * 1024 * 1024
 
@@ -150,8 +152,8 @@ class _Upload:
 
         async def attempt(number: int) -> str:
             nonlocal lost
-            if lost and (found := await self._created_since(begun)) is not None:
-                return found
+            if lost:
+                await self._none_created_since(begun)
             try:
                 upload_id, _ = await create(number)
             except NetworkError as error:
@@ -162,31 +164,46 @@ class _Upload:
         self._id = await self._persist(attempt)
         await self._remember({"upload_id": self._id, "part_size": self._part_size})
 
-    async def _created_since(self, begun: float) -> str | None:
-        """The id of the upload that a Create whose response was lost has made; None when it has made none.
+    async def _none_created_since(self, begun: float) -> None:
+        """Return when the bucket lists no upload of this key that was begun since a Create whose response was lost.
 
-        A second Create would leave the first upload open, and to be paid for. Raises a permanent `NetworkError` when the
-        server does not show its uploads, or shows more than one that could be it.
+        Another Create would leave the first upload open, and to be paid for; and an upload that is listed may be of another
+        item or program, so it is neither gone on with nor aborted. Raises a permanent `NetworkError` when there is one, or
+        when the list cannot be read to its end.
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html
         """
         params = {"Bucket": self._place.bucket, "Prefix": self._place.key, "EncodingType": "url"}
         params |= taken(LIST_UPLOADS, {name: value for name, value in self._params.items() if name not in params})
+        marker: dict[str, str] = {}
+        seen = [marker]
+        while True:
+            try:
+                page, headers = await self._persist(
+                    self._reading(self._listing({**params, **marker}), parse_list_multipart_uploads)
+                )
+            except TransferError as error:
+                raise _unknown(error.message) from None
+            elapsed = timedelta(seconds=self._exchange.edge.monotonic() - begun) + CLOCK_PRECISION
+            earliest = (server_time(headers) or self._exchange.edge.now()) - elapsed
+            if any(each.key == self._place.key and (each.initiated or earliest) >= earliest for each in page.uploads):
+                raise _unknown("there is a new upload of this key, which may be another's")
+            if not page.is_truncated:
+                return
+            after = {"KeyMarker": page.next_key_marker, "UploadIdMarker": page.next_upload_id_marker}
+            marker = {name: value for name, value in after.items() if value}
+            if "KeyMarker" not in marker or marker in seen:
+                raise _unknown("the list of uploads does not go on")
+            if len(seen) == MAX_PAGES:
+                raise _unknown(f"the list of uploads has more than {MAX_PAGES} pages")
+            seen.append(marker)
 
+    def _listing(self, params: Mapping[str, Any]) -> Sign:
         async def sign() -> Request:
             signer = self._exchange.require_signer("destination")
             signed = await self._exchange.signed(partial(signer.presign, LIST_UPLOADS, params))
             return Request(signed.method, signed.url, signed.headers, None, signed.expires_at)
 
-        unknown = "the response to the request that creates the upload was lost, and whether it was created is not known"
-        try:
-            page, headers = await self._persist(self._reading(sign, parse_list_multipart_uploads))
-        except TransferError as error:
-            raise NetworkError(f"{unknown}: {error.message}", permanent=True) from None
-        elapsed = timedelta(seconds=self._exchange.edge.monotonic() - begun) + CLOCK_PRECISION
-        earliest = (server_time(headers) or self._exchange.edge.now()) - elapsed
-        ours = [each for each in page.uploads if each.key == self._place.key and (each.initiated or earliest) >= earliest]
-        if len(ours) > 1:
-            raise NetworkError(f"{unknown}: there are {len(ours)} new uploads of this key", permanent=True)
-        return ours[0].upload_id if ours else None
+        return sign
 
     async def _resume(self) -> Mapping[int, Part]:
         """The parts of an upload that a dead run began, if there is one."""
@@ -366,6 +383,14 @@ class _Upload:
             raise
         self.retries += attempts - 1
         return result
+
+
+def _unknown(why: str) -> NetworkError:
+    told = "the response to the request that creates the upload was lost, and whether it was created is not known"
+    return NetworkError(
+        f"{told}: {why}; an upload may be left open, which the bucket's AbortIncompleteMultipartUpload rule removes",
+        permanent=True,
+    )
 
 
 def parts_behind(marker: int, page: PartListing) -> dict[int, Part]:

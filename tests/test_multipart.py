@@ -312,7 +312,7 @@ async def test_a_creation_is_not_repeated_when_nobody_knows_whether_it_happened(
     assert s3.operations.count("create") == 1
 
 
-def listing(*uploads: tuple[str, datetime], after: tuple[str, str] | None = None) -> Say:
+def upload_page(*uploads: tuple[str, datetime], after: tuple[str, str] | None = None) -> Say:
     """A page of uploads of these keys, which are followed by others if `after` says from where on."""
     rows = "".join(
         f"<Upload><Key>{key}</Key><UploadId>u</UploadId><Initiated>{at.isoformat()}</Initiated></Upload>" for key, at in uploads
@@ -324,13 +324,13 @@ def listing(*uploads: tuple[str, datetime], after: tuple[str, str] | None = None
 
 OLD = ("key", NOW - timedelta(hours=1))
 PAGES: dict[str, tuple[list[Say], str | None]] = {
-    "none": ([listing(OLD, after=("key", "u1")), listing(OLD, after=("key-2", "")), listing(("key-2", NOW))], None),
-    "ten pages": ([*(listing(OLD, after=("key", f"u{number}")) for number in range(9)), listing()], None),
-    "on the second page": ([listing(OLD, after=("key", "u1")), listing(("key", NOW))], "new upload of this key"),
-    "on the first page": ([listing(("key", NOW), after=("key", "u1"))], "new upload of this key"),
-    "in a circle": ([listing(after=("key", marker)) for marker in ("u1", "u2", "u1")], "does not go on"),
-    "without a marker": ([listing(after=("", ""))], "does not go on"),
-    "eleven pages": ([listing(after=("key", f"u{number}")) for number in range(10)], "more than 10 pages"),
+    "none": ([upload_page(OLD, after=("key", "u1")), upload_page(OLD, after=("key-2", "")), upload_page(("key-2", NOW))], None),
+    "ten pages": ([*(upload_page(OLD, after=("key", f"u{number}")) for number in range(9)), upload_page()], None),
+    "on the second page": ([upload_page(OLD, after=("key", "u1")), upload_page(("key", NOW))], "new upload of this key"),
+    "on the first page": ([upload_page(("key", NOW), after=("key", "u1"))], "new upload of this key"),
+    "in a circle": ([upload_page(after=("key", marker)) for marker in ("u1", "u2", "u1")], "does not go on"),
+    "without a marker": ([upload_page(after=("", ""))], "does not go on"),
+    "eleven pages": ([upload_page(after=("key", f"u{number}")) for number in range(10)], "more than 10 pages"),
 }
 
 

@@ -227,7 +227,9 @@ LOST = NetworkError("reset", sent=True)
 UNREADABLE = Say(200, b"<InitiateMultipartUploadResult><UploadId>upload-1</Upl")
 
 
-@pytest.mark.parametrize("said", [LOST, UNREADABLE, Say(200, b"")], ids=["lost", "cut off", "empty"])
+@pytest.mark.parametrize(
+    "said", [LOST, UNREADABLE, Say(200, b""), Say(502), Say(504)], ids=["lost", "cut off", "empty", "502", "504"]
+)
 async def test_an_upload_whose_creation_was_not_confirmed_is_not_created_again_and_not_taken_over(said: Any) -> None:
     s3 = MemoryS3()
     s3.after["create"].append(said)

@@ -36,6 +36,7 @@ from ..errors import (
     PreconditionFailed,
     PresignError,
     Problem,
+    ResponseError,
     TransferError,
 )
 from ..http.transport import Request
@@ -56,6 +57,7 @@ GRACE = 30.0
 CLOCK_PRECISION = timedelta(seconds=2)
 # Of ListMultipartUploads, with a thousand uploads each.
 MAX_PAGES = 10
+_GATEWAY = frozenset({502, 504})
 # S3 tells of a thousand parts at a time.
 _LISTING = 2 * 1024 * 1024
 
@@ -158,6 +160,10 @@ class _Upload:
                 upload_id, _ = await create(number)
             except NetworkError as error:
                 lost = lost or error.sent
+                raise
+            except ResponseError as error:
+                # A gateway does not know what the server behind it has done.
+                lost = lost or error.status in _GATEWAY
                 raise
             return upload_id
 

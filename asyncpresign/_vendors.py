@@ -43,7 +43,8 @@ class Expiry:
 class Vendor:
     """A kind of signed URL: signed by this vendor is a URL that has every one of `markers`.
 
-    `names`, which include the markers, belong to the signature. `secrets` are those of them that grant access.
+    `names`, which include the markers, belong to the signature. `secrets` are those of them that grant access. `is_generic`
+    says that others use the markers too (`?token=a&expires=1`): what they hold may be which object is meant, so it counts.
     """
 
     name: str
@@ -51,11 +52,20 @@ class Vendor:
     names: frozenset[str]
     secrets: frozenset[str]
     expiry: Expiry
+    is_generic: bool = False
 
 
-def _vendor(name: str, markers: str, secrets: str, others: str = "", expiry: Expiry = Expiry()) -> Vendor:  # noqa: B008 (frozen)
+def _vendor(
+    name: str,
+    markers: str,
+    secrets: str,
+    others: str = "",
+    expiry: Expiry = Expiry(),  # noqa: B008 (frozen)
+    *,
+    is_generic: bool = False,
+) -> Vendor:
     marking, granting = frozenset(markers.split()), frozenset(secrets.split())
-    return Vendor(name, marking, marking | granting | frozenset(others.split()), granting, expiry)
+    return Vendor(name, marking, marking | granting | frozenset(others.split()), granting, expiry, is_generic)
 
 
 def _like_v4(name: str, prefix: str, secrets: str = "", others: str = "") -> Vendor:
@@ -104,15 +114,15 @@ VENDORS: tuple[Vendor, ...] = (
     _like_v4("TOS", "x-tos-"),
     _vendor("KS3", "kssaccesskeyid signature", "kssaccesskeyid signature", "expires", _EXPIRES),
     _vendor("US3", "ucloudpublickey signature", "ucloudpublickey signature securitytoken", "expires", _EXPIRES),
-    _vendor("Kodo", "e token", "token", "e", Expiry(end="e")),
+    _vendor("Kodo", "e token", "token", "e", Expiry(end="e"), is_generic=True),
     # The expiry of a custom policy is inside of Policy.
     _vendor("CloudFront", "key-pair-id signature", "policy signature", "key-pair-id expires hash-algorithm", _EXPIRES),
     # Backblaze B2, and Baidu BOS with x-bce-security-token.
-    _vendor("Authorization", "authorization", "authorization x-bce-security-token"),
+    _vendor("Authorization", "authorization", "authorization x-bce-security-token", is_generic=True),
     *(_vendor("Akamai", name, name, "", Expiry(end=f"{name}.exp")) for name in ("hdnts", "hdnea", "hdntl", "__token__")),
     _vendor("Discord", "ex is hm", "hm", "ex is", Expiry(end="ex", form="hex")),
-    _vendor("Bunny", "token expires", "token", "expires token_path token_countries bcdn_token", _EXPIRES),
-    _vendor("Firebase", "alt token", "token"),
+    _vendor("Bunny", "token expires", "token", "expires token_path token_countries bcdn_token", _EXPIRES, is_generic=True),
+    _vendor("Firebase", "alt token", "token", is_generic=True),
     _vendor("OAuth", "access_token", "access_token"),
 )
 
@@ -173,5 +183,5 @@ def identity_query(query: str) -> tuple[str, ...]:
     """
     named = [(query_name(piece), piece) for piece in query.split("&") if piece]
     vendors = signed_by(frozenset(name for name, _ in named))
-    left = [pair for pair in named if not any(pair[0] in vendor.names for vendor in vendors)]
+    left = [pair for pair in named if not any(pair[0] in vendor.names for vendor in vendors if not vendor.is_generic)]
     return tuple(piece for _, piece in sorted(left, key=lambda pair: pair[0]))

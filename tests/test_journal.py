@@ -182,6 +182,31 @@ OTHERS: list[Item] = [
 ]
 
 
+def _form(**fields: str) -> FormUpload:
+    return FormUpload("f", PresignedPost(URL, {"key": "k", **fields}, END))
+
+
+def _put(query: str = "", **headers: str) -> UploadItem:
+    return UploadItem("f", PresignedRequest("PUT", f"https://h/u{query}", headers, END))
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        *([_form(**{name: "1"}), _form(**{name: "2"})] for name in ("date", "Host", "user-agent", "cookie", "authorization")),
+        [_form(**{"meta-A": "1", "meta-a": "x"}), _form(**{"meta-A": "2", "meta-a": "x"})],
+        [_put("?token=A&expires=1"), _put("?token=B&expires=1")],
+        [_put("?e=1&token=A"), _put("?e=1&token=B")],
+        [_put("?authorization=A"), _put("?authorization=B")],
+        [_put("?alt=A&token=x"), _put("?alt=A&token=y")],
+        [_put(Cookie="folder=1"), _put(Cookie="folder=2")],
+    ],
+)
+def test_what_only_looks_like_a_signature_tells_items_apart(items: list[Item]) -> None:
+    one, other = map(key, items)
+    assert one.what != other.what
+
+
 @pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME.keys())
 def test_the_same_item(one: Item, other: Item) -> None:
     assert key(one) == key(other)

@@ -46,10 +46,10 @@ _DECIDING = {
     for kind in (Download, Upload, FormUpload)
 }
 
-# Headers that prove who sends a request, or name the program: signed anew, they are others.
-_PROVING = frozenset({"authorization", "proxy-authorization", "cookie", "date", "user-agent", "host", "policy"}) | {
-    name for vendor in VENDORS for name in vendor.names if name.startswith("x-")
-}
+# What proves who sends a request: signed anew, it is another. A cookie may say which object is meant.
+_SIGNATURE_NAMES = frozenset(name for vendor in VENDORS for name in vendor.names if name.startswith("x-"))
+_PROVING_HEADERS = frozenset({"authorization", "proxy-authorization", "date", "user-agent", "host"}) | _SIGNATURE_NAMES
+_PROVING_FIELDS = frozenset({"policy"}) | _SIGNATURE_NAMES
 _PORTS = {"http": 80, "https": 443}
 # Levels of containers in a parameter.
 _DEEPEST = 50
@@ -165,14 +165,15 @@ def _address(url: str) -> list[object]:
 
 
 def _headers(headers: Mapping[str, str]) -> list[list[str]]:
-    return sorted([name.lower(), value] for name, value in headers.items() if name.lower() not in _PROVING)
+    return sorted([name.lower(), value] for name, value in headers.items() if name.lower() not in _PROVING_HEADERS)
 
 
 def _fields(fields: Mapping[str, str]) -> list[list[str]]:
     """The fields of a form less those of its signature. `Expires` is one of the object's."""
-    named = {name.lower(): value for name, value in fields.items()}
-    secrets = {name for vendor in signed_by(frozenset(named)) for name in vendor.secrets}
-    return sorted([name, value] for name, value in named.items() if name not in _PROVING and name not in secrets)
+    vendors = signed_by(frozenset(name.lower() for name in fields))
+    proof = _PROVING_FIELDS.union(*(vendor.secrets for vendor in vendors if not vendor.is_generic))
+    # Two names that differ in case only are two fields.
+    return sorted([name.lower(), value] for name, value in fields.items() if name.lower() not in proof)
 
 
 def _target(item: Download, absolute: Callable[[str], str]) -> list[str]:

@@ -122,6 +122,33 @@ async def test_other_places_are_other_items(how: str, root: Path) -> None:
     assert (report.done, report.failed) == (len(items), 0)
 
 
+@posix
+@HOW
+async def test_a_parent_behind_a_link_is_where_the_system_takes_it(how: str, root: Path) -> None:
+    """`link/../f` is beside the folder that the link names, and not beside the link."""
+    (root / "far" / "folder").mkdir(parents=True)
+    (root / "away").symlink_to(root / "far" / "folder")
+    source = "http://h/1/f"
+    items = [
+        Download(source, f"{root}/away/../f"),
+        Download(source, root / "f"),
+        Download(source, Directory(f"{root}/away/..")),
+    ]
+    report = await moved(items, root, how)
+    assert (report.done, report.skipped, report.failed) == (2, 1, 0)
+    assert (root / "far" / "f").read_bytes() == (root / "f").read_bytes() == b"http://h/1/f"
+
+
+@posix
+async def test_a_source_whose_parent_is_behind_a_link_is_another_one(root: Path) -> None:
+    (root / "far" / "folder").mkdir(parents=True)
+    (root / "away").symlink_to(root / "far" / "folder")
+    for folder in (root, root / "far"):
+        (folder / "f").write_bytes(b"x")
+    items = [Upload(f"{root}/away/../f", S3Object("bucket", "k")), Upload(root / "f", S3Object("bucket", "k"))]
+    assert (await moved(items, root, "journal")).done == 2
+
+
 @HOW
 async def test_a_thousand_objects_with_one_name_are_one_file_and_errors(how: str, root: Path) -> None:
     """What servers that hand out one file name for all lost silently before."""

@@ -42,8 +42,14 @@ def destination_of(source: PresignedRequest | str | S3Object, destination: Direc
 
 
 def absolute(path: str) -> str:
-    """`path` as it is whatever the working directory. Raises `LocalFileError` when that is gone."""
+    """`path` as it is whatever the working directory; `..` leads to where the system takes it, also behind a link.
+
+    Raises `LocalFileError` when the working directory is gone.
+    """
     try:
+        folder, name = os.path.split(path)
+        if os.pardir in folder.replace(os.altsep or os.sep, os.sep).split(os.sep):
+            path = os.path.join(os.path.realpath(folder), name)
         return os.path.abspath(path)
     except OSError as error:
         raise LocalFileError(error.strerror or type(error).__name__, path=path) from None

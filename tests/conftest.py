@@ -6,10 +6,12 @@ Coroutine tests run on asyncio through anyio's plugin, without a mark. Tests of 
 
 from __future__ import annotations
 
+import faulthandler
 import fnmatch
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blockbuster import BlockBuster
@@ -64,6 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     os.environ["BOTO_DISABLE_CRT"] = "true"  # the C runtime orders a query differently, and botocore is the oracle
+    config.pluginmanager.register(Watchdog(), "asyncpresign-watchdog")
     config.pluginmanager.register(SkipReasons(ALLOWED_SKIPS.read_text(encoding="utf-8")), "asyncpresign-skip-reasons")
 
 
@@ -94,3 +97,35 @@ class SkipReasons:
             terminalreporter.section("skipped for a reason that is not in tests/allowed_skips.txt", red=True)
             for line in self.refused:
                 terminalreporter.line(line)
+
+
+class Watchdog:
+    """Ends the process, and prints the stacks of all threads, if a test hangs in spite of its timeout.
+
+    pytest-timeout raises an exception in the main thread. An event loop's callback or an `except` may swallow it, it fires
+    once for a test, and not at all after a failure. `faulthandler` has a C thread that needs neither the loop nor the GIL;
+    it is armed for half as long again as the test's timeout, anew for the teardown, and once more for the exit.
+    """
+
+    def __init__(self) -> None:
+        self.limit = 0.0
+        self.stderr = os.dup(2)  # pytest redirects descriptor 2 while a test runs
+
+    def arm(self) -> None:
+        if self.limit:
+            faulthandler.dump_traceback_later(self.limit, exit=True, file=self.stderr)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_timeout_set_timer(self, settings: Any) -> None:
+        self.limit = 1.5 * settings.timeout
+        self.arm()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self) -> None:
+        self.arm()
+
+    def pytest_runtest_logfinish(self) -> None:
+        faulthandler.cancel_dump_traceback_later()  # a worker of pytest-xdist may wait long for its next test
+
+    def pytest_unconfigure(self) -> None:
+        self.arm()

@@ -33,7 +33,7 @@ def test_the_all_extra_has_every_other() -> None:
     assert everything == f"asyncpresign[{','.join(sorted(extras))}]"
 
 
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, body: str) -> pytest.RunResult:
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, body: str, *arguments: str) -> pytest.RunResult:
     """A pytest run of `body` under our own pyproject.toml and conftest.py, with one reason to skip allowed."""
     tests = pytester.mkpydir("tests")
     for path in ("pyproject.toml", "tests/conftest.py"):
@@ -42,7 +42,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, body: str) -
     (tests / "test_planted.py").write_text(body, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(PACKAGE.parent))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "the developer's own")
-    return pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    return pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments, timeout=50)
 
 
 @pytest.mark.integration
@@ -109,3 +109,66 @@ def test_blocking_calls_warnings_and_cured_failures_fail(pytester: pytest.Pytest
     result = run(pytester, monkeypatch, f"PACKAGE = {str(PACKAGE)!r}\n{dedent(body)}")
     result.assert_outcomes(failed=3, passed=3)
     result.stdout.fnmatch_lines(["FAILED *test_blocks*Blocking*", "FAILED *test_warns*", "FAILED *test_works_again*"])
+
+
+SWALLOWED = """
+    import asyncio, signal, time
+
+    def hang():
+        while True:
+            try:
+                time.sleep(60)
+            except BaseException:
+                pass
+"""
+
+# Each of them outlives pytest-timeout: its exception is swallowed, is not raised again, or comes after the last test.
+HANGS = {
+    "callback": """
+        async def test_hangs():
+            asyncio.get_running_loop().call_soon(hang)
+            await asyncio.sleep(0.1)
+    """,
+    "C": """
+        def test_hangs():
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            hang()
+    """,
+    "teardown": """
+        import pytest
+
+        @pytest.fixture
+        def hanging():
+            yield
+            hang()
+
+        def test_hangs(hanging): assert False
+    """,
+    "exit": """
+        import atexit
+
+        def test_hangs(): atexit.register(hang)
+    """,
+}
+
+
+def run_hanging(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, place: str, *arguments: str) -> pytest.RunResult:
+    body = "\n".join(map(dedent, (SWALLOWED, HANGS[place], "def test_passes(): pass")))
+    result = run(pytester, monkeypatch, body, "-o", "timeout=2", *arguments)
+    result.stderr.fnmatch_lines(["Timeout (0:00:03)!", "*test_planted.py*in hang"])
+    return result
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("place", HANGS)
+def test_a_hang_ends_the_run_and_shows_where(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    result = run_hanging(pytester, monkeypatch, place)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.mark.integration
+def test_a_hang_in_a_worker_fails_the_run_which_goes_on(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run_hanging(pytester, monkeypatch, "callback", "-n", "2")
+    result.stdout.fnmatch_lines(["worker 'gw?' crashed while running 'tests/test_planted.py::test_hangs'"])
+    result.assert_outcomes(failed=1, passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED

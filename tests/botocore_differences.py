@@ -74,6 +74,8 @@ class Outcome:
     url: str = ""
     pairs: tuple[tuple[str, str], ...] = ()
     refusal: type[Exception] | None = None
+    message: str = field(default="", compare=False)
+    """The text of the refusal."""
 
 
 # --- asking both ------------------------------------------------------------------------------------------------------
@@ -103,7 +105,7 @@ def ours(call: Call | FormCall) -> Outcome:
         form = presigner(place).presign_post(call.bucket, call.key, fields=call.fields, conditions=call.conditions, **life)
         return Outcome(form.url, tuple(form.fields.items()))
     except PresignError as error:
-        return Outcome(refusal=type(error))
+        return Outcome(refusal=type(error), message=str(error))
 
 
 @cache
@@ -168,7 +170,7 @@ def theirs(call: Call | FormCall) -> Outcome:
                 found.meta.events.unregister("before-sign.s3", see)
             return Outcome(url, tuple(sorted(seen[-1].headers.items())))
     except (BotoCoreError, ValueError, TypeError, OverflowError) as error:
-        return Outcome(refusal=type(error))
+        return Outcome(refusal=type(error), message=str(error))
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
@@ -176,10 +178,16 @@ def theirs(call: Call | FormCall) -> Outcome:
 
 @dataclass(frozen=True)
 class Difference:
-    """One deliberate difference.
+    """One deliberate difference, a predicate over a call, our outcome and botocore's.
 
-    `example` shows it; `applies` says for which calls the differential test has nothing to compare; `refusal` is what
-    we raise where we raise, None where both sign but not the same.
+    Args:
+        name: What differs, in a few words; unique.
+        reason: Why, for docs/differences.md.
+        example: A call that shows the difference.
+        applies: Whether a call has the cause of the difference. It gets calls of any kind and with arguments of any type.
+        refusal: What asyncpresign raises; None where it signs.
+        says: The string that asyncpresign's message contains, where it refuses: the argument's name is enough.
+        as_if: The call that botocore signs as asyncpresign signs the given one, where it signs and such a call exists.
     """
 
     name: str
@@ -187,6 +195,8 @@ class Difference:
     example: Call | FormCall
     applies: Callable[[Any], bool]
     refusal: type[PresignError] | None = InvalidRequest
+    says: str = ""
+    as_if: Callable[[Any], Any] | None = None
 
 
 OBJECT = {"Bucket": "bucket", "Key": "key"}
@@ -266,6 +276,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "S3 refuses a life out of 1..604800 seconds, when the URL is used; botocore signs it",
         at(GET, expires_in=604_801),
         lambda call: not 1 <= call.place.expires_in <= 604_800,
+        says="expires_in",
     ),
     Difference(
         "long key",
@@ -582,5 +593,27 @@ def uncovered(call: FormCall) -> set[str]:
 
 
 def known_difference(call: Call | FormCall) -> Difference | None:
-    """The row that says why this call is not compared, if any."""
+    """The first row whose cause the call has, if any."""
     return next((row for row in DIFFERENCES if row.applies(call)), None)
+
+
+# What came of both; any other class is the name of a row, "" is a difference that no row explains.
+EQUAL = "equal"
+REFUSED = "refused by both"
+
+
+def classify(call: Call | FormCall, got: Outcome, expected: Outcome) -> str:
+    """Compare both outcomes of a call: EQUAL, REFUSED, the name of the row that explains the difference, or ""."""
+    if got.refusal or expected.refusal:
+        if got.refusal and expected.refusal:
+            return REFUSED
+    elif got == expected:
+        return EQUAL
+    rows = [row for row in DIFFERENCES if row.refusal is got.refusal and row.says in got.message and row.applies(call)]
+    if got.refusal or not rows:
+        return rows[0].name if rows else ""
+    as_if = call  # a call can have several causes; together they make it another one
+    for row in rows:
+        as_if = row.as_if(as_if) if row.as_if else as_if
+    explained = as_if == call or theirs(as_if) == got
+    return rows[0].name if explained else ""

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from asyncpresign import PresignedURLs, S3Object
+from asyncpresign import PresignedURLs, S3Object, UnsupportedRequest
 from asyncpresign._s3._operations_table import NAMES
 from asyncpresign._s3.operations import Parameter, Trait, lookup
 
@@ -36,7 +36,9 @@ from .botocore_differences import (
     Call,
     Difference,
     FormCall,
+    Outcome,
     Place,
+    classify,
     frozen,
     known_difference,
     ours,
@@ -244,10 +246,25 @@ def test_the_callers_fields_and_conditions_are_not_changed() -> None:
 @pytest.mark.parametrize("row", DIFFERENCES, ids=lambda row: row.name)
 def test_every_row_is_a_real_difference(row: Difference) -> None:
     """What the table excuses differs, and we do what the row says; a row that no longer differs has to go."""
-    got = ours(row.example)
-    assert got != theirs(row.example)
+    got, expected = ours(row.example), theirs(row.example)
+    assert got != expected
     assert got.refusal is row.refusal
     assert row.applies(row.example), "the row does not cover its own example"
+    assert row.says in got.message
+    assert classify(row.example, got, expected) == row.name
+
+
+def test_what_no_row_explains_is_classified_as_nothing() -> None:
+    """Another URL, a refusal of another type, a refusal where botocore signs, and a message about another argument."""
+    call = Call("get_object", {"Bucket": "bucket", "Key": "key"})
+    late = replace(call, place=Place(expires_in=0))
+    assert classify(call, ours(call), theirs(call)) == "equal"
+    assert classify(call, replace(ours(call), url="https://other"), theirs(call)) == ""
+    assert classify(call, ours(late), theirs(call)) == ""
+    assert classify(late, ours(late), theirs(late)) == "expiry"
+    assert classify(late, replace(ours(late), message="region: is empty"), theirs(late)) == ""
+    assert classify(late, replace(ours(late), refusal=UnsupportedRequest), theirs(late)) == ""
+    assert classify(late, ours(late), Outcome(refusal=ValueError)) == "refused by both"
 
 
 def test_rows_have_names_of_their_own() -> None:

@@ -263,6 +263,8 @@ class _Turn:
         # A caller that is cancelled leaves its thread behind, and the next one waits for that.
         if self._thread is None or self._thread.done():
             self._thread = self._loop.run_in_executor(None, _call, source)
+            # asyncio would log what nobody waits for any more.
+            self._thread.add_done_callback(lambda thread: thread.cancelled() or thread.exception())
         return await self._asyncio.shield(self._thread)
 
     async def _wait_for(self, answer: Awaitable[object]) -> object:

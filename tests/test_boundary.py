@@ -414,6 +414,99 @@ async def test_items_that_cancel_who_reads_them_are_no_end() -> None:
             await transfer.run(items())
 
 
+# --- what is not an Exception -----------------------------------------------------------------------------------------
+
+
+class _Ending(BaseException):
+    """Of a framework's own, as pytest and trio have them."""
+
+
+ENDINGS = [KeyboardInterrupt, SystemExit, GeneratorExit, _Ending]
+
+
+async def _to_a_server(bad: Bad) -> None:
+    """The chunks of a body are read in a task of aiohttp's."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(10)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server, Transfer() as transfer:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/k"
+        await transfer.upload(chunks(bad), url, size=10)
+
+
+async def _in_the_stream(bad: Bad) -> None:
+    transfer = Transfer(make_signer(), transport=FakeTransport(), edge=World().edge())
+    async with transfer, transfer.stream(OBJECTS):
+        raise bad.error
+
+
+async def _by_on_event(bad: Bad) -> None:
+    async with Transfer(make_signer(), transport=FakeTransport(), edge=World().edge()) as transfer:
+        await transfer.run(OBJECTS, on_event=lambda _: bad())
+
+
+async def _from_items(iterable: Callable[[Bad], Any], bad: Bad) -> None:
+    async with Transfer(make_signer(), transport=FakeTransport(), edge=World().edge()) as transfer:
+        await transfer.run(iterable(bad))
+
+
+async def _from_a_source_of_credentials(make_source: Callable[[Bad], Any], bad: Bad) -> None:
+    signer = OfflineSigner(make_source(bad), region="us-east-1", endpoint_url="http://s3.test", clock=lambda: NOW)
+    async with Transfer(signer, transport=FakeTransport(), edge=World().edge()) as transfer:
+        await transfer.run(OBJECTS)
+
+
+async def _in_parts(bad: Bad) -> None:
+    MiB = 1024 * 1024
+    async with Transfer(
+        BadSigner(bad), transport=FakeTransport(), edge=World().edge(), part_size=5 * MiB, multipart_threshold=5 * MiB
+    ) as transfer:
+        await transfer.upload(bytes(6 * MiB), S3Object("bucket", "k"))
+
+
+PLACES: Mapping[str, Callable[[Bad], Awaitable[object]]] = {
+    **{seam: lambda bad, seam=seam: _run(bad, seam, None) for seam in [*ITEMS, "the signer", "the transport"]},  # type: ignore[misc]
+    "the body of a stream": _in_the_stream,
+    "on_event": _by_on_event,
+    "an iterable": lambda bad: _from_items(_iterable, bad),
+    "an iterator": lambda bad: _from_items(_Iterator, bad),
+    "an async iterable": lambda bad: _from_items(_async_iterable, bad),
+    "a source of credentials in a thread": lambda bad: _from_a_source_of_credentials(_source_in_a_thread, bad),
+    "an async source of credentials": lambda bad: _from_a_source_of_credentials(_async_source, bad),
+    "the signer of a multipart upload": _in_parts,
+    "a body that a server reads": _to_a_server,
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_is_not_an_exception_reaches_the_caller_as_it_is(place: str) -> None:
+    """Neither in a group, nor past the caller's own `except`, which asyncio does with KeyboardInterrupt and SystemExit."""
+
+    async def calling(error: BaseException) -> BaseException | None:
+        try:
+            await PLACES[place](Bad(error))
+        except BaseException as caught:  # noqa: BLE001 (what this is about)
+            return caught
+        return None
+
+    for kind in ENDINGS:
+        error = kind("as it is")
+        caught = asyncio.run(calling(error))
+        # A GeneratorExit that a future brings out of a thread is another one: Python closes the coroutine by one of its own.
+        assert caught is error or (kind is GeneratorExit and type(caught) is kind), caught
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), BaseExceptionGroup("mine", [_Ending()]), StopAsyncIteration()])
+async def test_what_is_raised_in_a_stream_leaves_it_as_it_is(error: BaseException) -> None:
+    with pytest.raises(type(error)) as caught:
+        await _in_the_stream(Bad(error))
+    assert caught.value is error
+
+
 # --- cancellation -----------------------------------------------------------------------------------------------------
 
 

@@ -62,7 +62,7 @@ class _Payload(aiohttp.Payload):
         self._request = request
         self._writing: asyncio.Task[object] | None = None
         self.watch: _Watch | None = None
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
 
     @property
     def consumed(self) -> bool:
@@ -91,9 +91,14 @@ class _Payload(aiohttp.Payload):
                     return
             measure.end()
             watch.expect_response()
-        except Exception as error:
-            self.failure = error
+        except asyncio.CancelledError:
             raise
+        except BaseException as error:
+            self.failure = error
+            if isinstance(error, Exception):
+                raise
+            # asyncio would raise it out of the event loop; `_request` raises it to the caller.
+            raise RuntimeError("the source of the body stopped") from None
         finally:
             watch.request_sent()
             await chunks.aclose()

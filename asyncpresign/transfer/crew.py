@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import re
 import traceback
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -74,6 +75,50 @@ def _place(error: BaseException) -> str:
     return f"{re.split(_SEPARATORS, frames[-1].filename)[-1]}:{frames[-1].lineno}" if frames else "nowhere"
 
 
+class Tasks:
+    """The tasks of an `open_tasks` block."""
+
+    def __init__(self, start: Callable[..., object], scope: anyio.CancelScope, failures: list[BaseException]) -> None:
+        self._start = start
+        self._scope = scope
+        self._failures = failures
+
+    def start_soon(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        self._start(self._run, work, *arguments)
+
+    def cancel(self) -> None:
+        """Cancel the tasks and the body of the block."""
+        self._scope.cancel()
+
+    async def _run(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        try:
+            await work(*arguments)
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as error:
+            self._failures.append(error)  # before what it causes elsewhere
+            if not isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+            # asyncio would raise these two out of the event loop, past every `except` of the caller.
+            self.cancel()
+
+
+@asynccontextmanager
+async def open_tasks() -> AsyncGenerator[Tasks]:
+    """anyio's task group, but the first exception of a task or of the body is raised itself, not an `ExceptionGroup` of it."""
+    failures: list[BaseException] = []
+    try:
+        async with anyio.create_task_group() as group:
+            yield Tasks(group.start_soon, group.cancel_scope, failures)
+    except BaseExceptionGroup as wrapped:  # the group's own: what the body raises is in it, too
+        failures += wrapped.exceptions
+    except anyio.get_cancelled_exc_class():
+        if not failures:
+            raise
+    if failures:
+        raise failures[0]  # outside of the handler, which would become its context
+
+
 async def work_through(pieces: Iterable[_Piece], workers: int, work: Callable[[_Piece], Awaitable[None]]) -> None:
     """Do `work` on all `pieces`, at most `workers` at once, begun in order.
 
@@ -92,9 +137,9 @@ async def work_through(pieces: Iterable[_Piece], workers: int, work: Callable[[_
                 unfinished -= 1
         if caught.failure is not None:
             failures.append(caught.failure)
-            tasks.cancel_scope.cancel()
+            tasks.cancel()
 
-    async with anyio.create_task_group() as tasks:
+    async with open_tasks() as tasks:
         for _ in range(workers):
             tasks.start_soon(run)
     if failures:
@@ -126,7 +171,7 @@ async def finish(work: Callable[[], Awaitable[None]], seconds: float) -> None:
         finally:
             ended.set()
 
-    async with anyio.create_task_group() as tasks:
+    async with open_tasks() as tasks:
         tasks.start_soon(run)
         try:
             await ended.wait()

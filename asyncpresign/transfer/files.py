@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import anyio.to_thread
 
 from ..errors import InvalidRequest, LocalFileError, Problem, describe
-from .crew import Caught, broken_off
+from .crew import Caught, broken_off, open_tasks
 from .platforms import PLATFORM, Platform
 
 SMALL = 64 * 1024
@@ -105,7 +105,7 @@ class Threads:
             with caught, anyio.CancelScope(shield=certain):
                 results.append(await anyio.to_thread.run_sync(call, *args, limiter=self._limiter))
 
-        async with anyio.create_task_group() as tasks:
+        async with open_tasks() as tasks:
             tasks.start_soon(work)
         if caught.failure is not None:
             raise caught.failure  # outside of the group, which would wrap it

@@ -10,7 +10,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from ..errors import InvalidRequest, Problem, TransferError, describe
-from .crew import Caught, as_presign_error
+from .crew import Caught, as_presign_error, open_tasks
 from .items import Item, TransferResult
 
 _END: Any = object()
@@ -120,19 +120,11 @@ async def results_of(
     """What `outcome` says of each of `items`, `workers` of which are asked at once; see `Transfer.stream`."""
     queue = _Queue(items)
     sender, receiver = anyio.create_memory_object_stream[TransferResult](workers)
-    failure: BaseException | None = None
     with sender, receiver, closing(queue):
-        async with anyio.create_task_group() as tasks:
+        async with open_tasks() as tasks:
             tasks.start_soon(_work_through, queue, sender, outcome, workers)
-            try:
-                yield _Results(receiver, queue)
-            except anyio.get_cancelled_exc_class():
-                raise
-            except BaseException as error:  # noqa: BLE001 (raised below, outside of the task group, which would wrap it)
-                failure = error
-            tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+            yield _Results(receiver, queue)
+            tasks.cancel()
 
 
 async def _work_through(
@@ -152,7 +144,7 @@ async def _work_through(
                 await sender.send(result)
 
     with sender:
-        async with anyio.create_task_group() as tasks:
+        async with open_tasks() as tasks:
             tasks.start_soon(queue.fill)
             for _ in range(workers):
                 tasks.start_soon(work)

@@ -12,20 +12,15 @@ from datetime import datetime
 from typing import Any, Literal, Self, SupportsIndex, get_args
 
 from ._s3.arns import split_bucket
-from ._sigv4.signing import utc
+from ._sigv4.signing import iso8601, utc
 from ._values import dataclass
 from .errors import CredentialsError, InvalidRequest, Problem, describe, redact
 
 BodyKind = Literal["none", "required", "optional"]
 
 
-def _iso(moment: datetime) -> str:
-    """`moment` in UTC; as it is where the calendar of UTC does not have it, or it has no time zone."""
-    return (utc(moment) or moment).isoformat().replace("+00:00", "Z")
-
-
 def _moment(text: Any) -> datetime | None:
-    """What `_iso` wrote, or None."""
+    """What `iso8601` wrote, or None."""
     try:
         return utc(datetime.fromisoformat(text))
     except (TypeError, ValueError):
@@ -142,7 +137,7 @@ class Credentials:
 
     def __repr__(self) -> str:
         token = ", session_token=..." if self.session_token else ""
-        end = f", expires_at={_iso(self.expires_at)}" if self.expires_at else ""
+        end = f", expires_at={iso8601(self.expires_at)}" if self.expires_at else ""
         return f"Credentials({self.access_key_id[:4]}..., secret_access_key=...{token}{end})"
 
 
@@ -193,7 +188,7 @@ class PresignedRequest:
         return hash(self.url)
 
     def __repr__(self) -> str:
-        names, end = sorted(self.headers), _iso(self.expires_at)
+        names, end = sorted(self.headers), iso8601(self.expires_at)
         return f"PresignedRequest({self.method} {redact(self.url)}, headers={names}, expires_at={end})"
 
     def to_dict(self) -> dict[str, Any]:
@@ -203,7 +198,7 @@ class PresignedRequest:
             "method": self.method,
             "url": self.url,
             "headers": dict(self.headers),
-            "expires_at": _iso(self.expires_at),
+            "expires_at": iso8601(self.expires_at),
             "operation": self.operation,
             "body": self.body,
         }
@@ -215,7 +210,8 @@ class PresignedRequest:
         return request
 
     def curl(self, *, file: str | None = None) -> str:
-        """A POSIX shell line that sends this request; `file` is uploaded, or written by a GET."""
+        """A POSIX shell line that sends this request; `file` is uploaded, or written by a GET. Raises `InvalidRequest`."""
+        _check_file(file)
         import shlex
 
         words = ["curl", "--fail-with-body", "--path-as-is", "--globoff"]
@@ -231,6 +227,11 @@ class PresignedRequest:
         return shlex.join([*words, self.url])
 
 
+def _check_file(file: object, *, needed: bool = False) -> None:
+    if not isinstance(file, str) and (needed or file is not None):
+        raise InvalidRequest(Problem("file", "the name of a file, a str", describe(file)))
+
+
 class PresignedURLs(list[str]):
     """URLs in the order of the keys, all for `method` and all good until `expires_at` (aware UTC)."""
 
@@ -243,14 +244,14 @@ class PresignedURLs(list[str]):
         self.expires_at = expires_at
 
     def __repr__(self) -> str:
-        return f"PresignedURLs({len(self)} {self.method} URLs, expires_at={_iso(self.expires_at)})"
+        return f"PresignedURLs({len(self)} {self.method} URLs, expires_at={iso8601(self.expires_at)})"
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         return (_urls_from, (list(self), self.method, self.expires_at))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; holds the live URLs."""
-        return {"v": 1, "urls": list(self), "method": self.method, "expires_at": _iso(self.expires_at)}
+        return {"v": 1, "urls": list(self), "method": self.method, "expires_at": iso8601(self.expires_at)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -275,11 +276,11 @@ class PresignedPost:
         return hash((self.url, self.expires_at))
 
     def __repr__(self) -> str:
-        return f"PresignedPost({redact(self.url)}, fields={list(self.fields)}, expires_at={_iso(self.expires_at)})"
+        return f"PresignedPost({redact(self.url)}, fields={list(self.fields)}, expires_at={iso8601(self.expires_at)})"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; holds the live signature. `url` and `fields` are what Uppy and boto3's users expect."""
-        return {"v": 1, "url": self.url, "fields": dict(self.fields), "expires_at": _iso(self.expires_at)}
+        return {"v": 1, "url": self.url, "fields": dict(self.fields), "expires_at": iso8601(self.expires_at)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -292,6 +293,7 @@ class PresignedPost:
 
         Raises `InvalidRequest` for a field whose name curl cannot be told.
         """
+        _check_file(file, needed=True)
         if cut := [name for name in self.fields if "=" in name]:
             # curl takes everything after the first `=` for the value, and knows no way around that.
             raise InvalidRequest(
@@ -317,11 +319,12 @@ class PresignedPost:
         (".jpg,image/*"); None takes it from the form's Content-Type, "" from nowhere. `nonce` is that of your
         Content-Security-Policy; without one, `content_security_policy` lets style and script pass by their hashes, and the
         page carries it itself.
-        Raises `InvalidRequest` for a form whose `url` is no http(s) address.
+        Raises `InvalidRequest` for an argument of a wrong type, a `url` that is no http(s) address, and fields that no browser
+        sends as they are.
         """
         from ._s3.form_page import page
 
-        return page(self.url, self.fields, _iso(self.expires_at), title=title, accept=accept, fragment=fragment, nonce=nonce)
+        return page(self.url, self.fields, self.expires_at, title=title, accept=accept, fragment=fragment, nonce=nonce)
 
     def content_security_policy(self) -> str:
         """The strictest `Content-Security-Policy` header under which `html` works. Raises `InvalidRequest` as `html` does."""

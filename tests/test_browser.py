@@ -311,7 +311,7 @@ def test_a_fragment_works_in_a_page_of_somebody_elses(page: Any, site: Site, sto
     ("name", "content", "kind", "why"),
     [
         ("big.png", b"x" * 2049, "image/png", "too large: at most 2 KiB"),
-        ("empty.png", b"", "image/png", "too small: at least 1 bytes"),
+        ("empty.png", b"", "image/png", "too small: at least 1 byte must"),
         ("a.txt", b"text", "text/plain", "wrong type (text/plain): only images can be uploaded"),
         ("a", b"text", "", "wrong type"),
     ],
@@ -390,6 +390,72 @@ def test_hostile_names_stay_text(page: Any, site: Site, store: Store) -> None:
     says(page, "Uploaded")
     status, headers, body = store.ask("get_object", Key=f"h/{HOSTILE}")
     assert (status, headers["x-amz-meta-title"], body) == (200, HOSTILE, b"hostile")
+
+
+# Properties of the form that the script uses or could use, of its elements and of the document, and names that are special.
+CLOBBERING = [
+    "dataset", "elements", "action", "submit", "method", "enctype", "target", "length", "name", "id", "children", "files",
+    "getAttribute", "addEventListener", "querySelector", "querySelectorAll", "requestSubmit", "reset", "checkValidity",
+    "parentNode", "ownerDocument", "nodeName", "tagName", "innerHTML", "classList", "firstChild", "lastChild", "attributes",
+    "currentScript", "documentElement", "body", "cookie", "__proto__", "constructor", "hasOwnProperty", "toString", "type",
+    "accept", "required", "value", "append", "entries", "_charset_", "isindex", "root", "0", "label", "input", "native", "stop",
+]  # fmt: skip
+
+
+def clobbering() -> dict[str, str]:
+    return {name: f"value of {name}" for name in CLOBBERING}
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_no_name_of_a_field_changes_what_the_page_does(page: Any, site: Site, store: Store, plain: bool) -> None:
+    """`page` fails on any script error."""
+    limits = {"conditions": [["starts-with", "$Content-Type", "text/"]], "content_length_range": (2, 2048)}
+    key = f"clobbered-{plain}"
+    post = store.presigner.presign_post(store.bucket, key, fields=clobbering(), **limits)
+    with without_cors(post.url, []) as origin:
+        show(page, site, PresignedPost(origin + urlsplit(post.url).path, post.fields, post.expires_at) if plain else post)
+        # The driver's own clicks and other selectors read properties of the form.
+        status, chooser = page.locator("css=[role=status]"), page.locator("css=input[type=file]")
+        for content, why in (
+            (b"x" * 2049, "too large: at most 2 KiB"),
+            (b"x", "has 1 byte, which is too small: at least 2 bytes"),
+            (b"text", "4 bytes."),
+        ):
+            chooser.set_input_files({"name": "a.txt", "mimeType": "text/plain", "buffer": content})
+            sync_api.expect(status).to_contain_text(why)
+        sent = dict(page.evaluate("[...new FormData(document.querySelector('form'))].filter(([name]) => name != 'file')"))
+        assert sent == {**post.fields, "Content-Type": "text/*", **clobbering()}
+        with page.expect_event("response", lambda answer: answer.request.method == "POST") as answered:
+            page.evaluate("document.querySelector('button[type=submit]').click()")
+        assert answered.value.status == 204, answered.value.text()
+    assert store.stored(key) == (b"text", "text/plain")
+
+
+@pytest.mark.parametrize("code", ["toString", "constructor", "__proto__", "EntityTooLarge"])
+def test_what_a_server_says_is_no_name_of_the_scripts(page: Any, site: Site, store: Store, code: str) -> None:
+    class Refusing(Quiet):
+        def answer(self, status: int, body: bytes = b"") -> None:
+            self.send_response(status)
+            for name in ("Origin", "Methods", "Headers"):
+                self.send_header(f"Access-Control-Allow-{name}", "*")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_OPTIONS(self) -> None:
+            self.answer(200)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.answer(400, f"<Error><Code>{code}</Code></Error>".encode())
+
+    post = store.presigner.presign_post(store.bucket, "refused")
+    with serving(Refusing) as origin:
+        show(page, site, PresignedPost(f"{origin}/", post.fields, post.expires_at))
+        choose(page, "r.txt", b"refused")
+        press(page)
+        why = "The file is too large." if code == "EntityTooLarge" else "The storage refused the file."
+        says(page, f"{why} (HTTP 400 {code})")
 
 
 def test_every_control_has_a_name_and_is_reached_by_the_keyboard(page: Any, site: Site, store: Store) -> None:

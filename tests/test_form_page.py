@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
@@ -13,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncpresign import InvalidRequest, PresignedPost
+from asyncpresign import InvalidRequest, PresignedPost, PresignedRequest
+from asyncpresign._s3.form_page import SCRIPT
 
 END = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -136,13 +138,14 @@ def test_the_types_that_a_policy_admits_are_offered_and_one_of_them_is_sent(
         (0, 10 * 1024**2, "At most 10 MiB."),
         (2048, 1_500_000, "At least 2 KiB, at most 1.4 MiB."),
         (1, 1023, "At most 1023 bytes."),
+        (0, 1, "At most 1 byte."),
     ],
 )
 def test_the_limits_of_size_are_told(low: int, high: int, words: str) -> None:
     page = Page(make_post(["content-length-range", low, high]).html())
     assert page.text("p").startswith(words)
-    (form,) = page.attributes("form")
-    assert (form.get("data-max"), form.get("data-min", "0")) == (str(high), str(low))
+    (section,) = page.attributes("section")
+    assert (section.get("data-max"), section.get("data-min", "0")) == (str(high), str(low))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +154,7 @@ def test_the_limits_of_size_are_told(low: int, high: int, words: str) -> None:
 def test_a_policy_that_cannot_be_read_says_nothing(policy: str) -> None:
     page = Page(PresignedPost("https://h/", {"policy": policy}, END).html())
     assert page.fields == [("policy", policy)]
-    assert not {"data-max", "data-type-prefix"} & set(page.attributes("form")[0])
+    assert not {"data-max", "data-type-prefix"} & set(page.attributes("section")[0])
 
 
 def test_style_and_script_pass_the_policy_by_their_hashes_or_by_a_nonce() -> None:
@@ -171,9 +174,9 @@ def test_style_and_script_pass_the_policy_by_their_hashes_or_by_a_nonce() -> Non
 
 def test_a_form_with_a_redirect_is_not_sent_by_script() -> None:
     told = [
-        Page(make_post(**fields).html()).attributes("form")[0] for fields in ({}, {"success_action_redirect": "https://a/"})
+        Page(make_post(**fields).html()).attributes("section")[0] for fields in ({}, {"success_action_redirect": "https://a/"})
     ]
-    assert ["data-redirects" in form for form in told] == [False, True]
+    assert ["data-redirects" in section for section in told] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -194,8 +197,9 @@ def test_a_page_that_would_stay_empty_after_the_upload_says_so(fields: dict[str,
 
 def test_what_the_policy_demands_is_said_to_the_script() -> None:
     conditions = (["content-length-range", 2, 3 << 20], ["starts-with", "$Content-Type", "image/"])
-    (form,) = Page(make_post(*conditions).html()).attributes("form")
-    assert {name: value for name, value in form.items() if name.startswith("data-")} == {
+    (section,) = Page(make_post(*conditions).html()).attributes("section")
+    assert {name: value for name, value in section.items() if name.startswith("data-")} == {
+        "data-url": "https://bucket.example/",
         "data-kind-words": "images",
         "data-type-prefix": "image/",
         "data-min": "2",
@@ -208,3 +212,63 @@ def test_what_the_policy_demands_is_said_to_the_script() -> None:
 def test_only_a_form_with_a_redirect_may_lead_on_to_another_site() -> None:
     assert "form-action https://bucket.example;" in make_post().content_security_policy()
     assert "form-action" not in make_post(success_action_redirect="https://a/").content_security_policy()
+
+
+WRONG: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
+    ({}, {"title": None}, ["title"]),
+    ({}, {"title": "\ud800"}, ["title"]),
+    ({}, {"accept": 0}, ["accept"]),
+    ({}, {"accept": "image/\udcff"}, ["accept"]),
+    ({}, {"nonce": b"nonce"}, ["nonce"]),
+    ({}, {"nonce": "\udfff"}, ["nonce"]),
+    ({}, {"fragment": "yes"}, ["fragment"]),
+    ({}, {"title": 1, "accept": [], "nonce": 2, "fragment": None}, ["title", "accept", "nonce", "fragment"]),
+    ({"url": None}, {}, ["url"]),
+    ({"url": "https://h/\ud800"}, {}, ["url"]),
+    ({"fields": [("a", "b")]}, {}, ["fields"]),
+    ({"fields": {"a": 1, "b\ud800": "", "c": "\udfff"}}, {}, ["fields['a']", "fields['b\\ud800']", "fields['c']"]),
+    ({"fields": {1: "a"}}, {}, ["fields[1]"]),
+    ({"fields": {"a": "b\nc", "d": "\0", "e": "f\r", "g": "\n\r"}}, {}, [f"fields['{name}']" for name in "adeg"]),
+    ({"expires_at": "2026-01-02"}, {}, ["expires_at"]),
+    ({"expires_at": datetime(2026, 1, 2)}, {}, ["expires_at"]),  # noqa: DTZ001
+]
+
+
+@pytest.mark.parametrize(("form", "options", "arguments"), WRONG)
+def test_what_no_page_can_have_is_named_all_at_once(
+    form: dict[str, Any], options: dict[str, Any], arguments: list[str]
+) -> None:
+    post = PresignedPost(**{"url": "https://h/", "fields": {}, "expires_at": END, **form})
+    calls: list[Any] = [lambda: post.html(**options), lambda: post.html(**{"fragment": True, **options})]
+    if arguments[0].startswith(("url", "fields")):
+        calls.append(post.content_security_policy)
+    for call in calls:
+        with pytest.raises(InvalidRequest) as caught:
+            call()
+        assert [problem.argument for problem in caught.value.problems] == arguments
+
+
+def test_a_line_break_that_browsers_send_as_it_is_stands_in_the_page_as_a_parser_reads_it() -> None:
+    page = PresignedPost("https://h/", {"a": "b\r\nc\x01\t"}, END).html()
+    assert 'value="b&#13;&#10;c\x01\t"' in page
+
+
+def test_no_browser_replaces_a_field_by_the_name_of_the_forms_encoding() -> None:
+    """https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#attr-fe-name-charset"""
+    for name in ("_charset_", "_CHARSET_"):
+        inputs = Page(PresignedPost("https://h/", {name: "mine"}, END).html()).attributes("input")
+        assert inputs[0] == {"type": "text", "hidden": None, "name": name, "value": "mine"}
+
+
+def test_the_script_reads_no_property_of_the_form() -> None:
+    """Each could be a field of the caller's. A name of a method that is looked up on the form is no different."""
+    assert re.findall(r"\bform\b\s*(?:\.\w|\[)", SCRIPT) == []
+
+
+@pytest.mark.parametrize("file", [None, 5, b"file"])
+def test_the_curl_lines_take_the_name_of_a_file(file: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"^file: "):
+        make_post().curl(file)
+    if file is not None:
+        with pytest.raises(InvalidRequest, match=r"^file: "):
+            PresignedRequest("PUT", "https://h/", {}, END).curl(file=file)

@@ -1,7 +1,7 @@
 """The HTML of an upload form: a page of its own, or a fragment for somebody's page. Text in, text out.
 
 The form works without a script. Where scripts run, `SCRIPT` checks the file before it is sent, shows progress and says
-in words what S3 answered. `STYLE` and `SCRIPT` never change with the form, which speaks to them by `data-` attributes:
+in words what S3 answered. `STYLE` and `SCRIPT` never change with the form, whose rules are `data-` attributes of its section:
 so their hashes are known, and a strict Content-Security-Policy can let them pass.
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-post-example.html
 https://www.w3.org/TR/CSP3/
@@ -12,15 +12,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from html import escape
+from typing import TypeGuard
 
 from .._sigv4.post_policy import read_policy
+from .._sigv4.signing import iso8601, utc
 from ..errors import InvalidRequest, Problem, describe
 
 # An address of another scheme would run as a script, and one with `;` or a space would write the policy's next directive.
 _ADDRESS = re.compile(r"(https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?)(?:[/?].*)?", re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# What parsers and browsers replace: NUL by U+FFFD, each kind of line break by CR LF.
+_CHANGED = re.compile(r"\0|\r(?!\n)|(?<!\r)\n")
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 # S3 answers 204 unless it is asked for more, and a browser then keeps the page as it is.
 _NO_SCRIPT = """
@@ -73,7 +79,8 @@ main { width: 100%; max-width: 34rem; }
 @media (prefers-color-scheme: dark) { :root { background: #101317; } }
 """
 
-# A field may be called `submit` or `action` and then hides the form's own: hence the prototype and the attributes.
+# A field hides the form's property of its name, whatever that is: `dataset`, `submit`, `addEventListener`. So the script reads
+# no property of the form, and calls methods of the prototypes.
 SCRIPT = """
 (() => {
   "use strict";
@@ -82,7 +89,7 @@ SCRIPT = """
   const form = find("form"), input = find("input[type=file]"), label = find("label"), bar = find("progress");
   const send = find("button[type=submit]"), stop = find("button.stop"), plain = find("button.native");
   const said = find("[role=status]");
-  const rules = form.dataset;
+  const rules = root.dataset;
   let request = null;
 
   const say = (state, ...lines) => { said.dataset.state = state; said.textContent = lines.filter(Boolean).join(" "); };
@@ -90,7 +97,8 @@ SCRIPT = """
     const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
     let unit = 0;
     while (bytes >= 1024 && unit < units.length - 1) { bytes /= 1024; unit += 1; }
-    return `${unit && bytes < 100 ? bytes.toFixed(1) : Math.round(bytes)} ${units[unit]}`;
+    return bytes === 1 && !unit ? "1 byte"
+      : `${unit && bytes < 100 ? bytes.toFixed(1) : Math.round(bytes)} ${units[unit]}`;
   };
   const named = (file) => `\\u201c${file.name}\\u201d`;
 
@@ -140,8 +148,8 @@ SCRIPT = """
     ExpiredToken: () => "This form has expired. Ask for a new one.",
     SlowDown: () => "The storage is busy. Try again in a moment.",
   };
-  const explain = (code, message) =>
-    /expired/i.test(message) ? words.ExpiredToken() : code in words ? words[code]() : "The storage refused the file.";
+  const explain = (code, message) => /expired/i.test(message) ? words.ExpiredToken()
+    : Object.hasOwn(words, code) ? words[code]() : "The storage refused the file.";
 
   const finish = (xhr, file) => {
     const answer = new DOMParser().parseFromString(xhr.responseText || "<none/>", "application/xml");
@@ -175,11 +183,11 @@ SCRIPT = """
       say("unknown", `${named(file)} was sent, but no answer could be read: it may have been stored, or not.`,
         "You can send it once more; the answer will replace this page.");
     };
-    xhr.open("POST", form.getAttribute("action"));
+    xhr.open("POST", rules.url);
     xhr.send(fields);
   };
 
-  HTMLFormElement.prototype.addEventListener.call(form, "submit", (event) => {
+  EventTarget.prototype.addEventListener.call(form, "submit", (event) => {
     const file = input.files[0];
     if (!check()) return event.preventDefault();
     const type = find("input.type");
@@ -222,7 +230,12 @@ class _Rules:
 
 
 def content_security_policy(url: str, fields: Mapping[str, str]) -> str:
-    """The strictest policy under which the page works: no source but its own style and script, by their hashes."""
+    """The strictest policy under which the page works: no source but its own style and script, by their hashes.
+
+    Raises `InvalidRequest` for a form that cannot be on a page.
+    """
+    if problems := [*_form_problems(url, fields)]:
+        raise InvalidRequest(*problems)
     hashes = {
         "style-src": (STYLE, _PAGE_STYLE),
         "script-src": (SCRIPT,),
@@ -238,20 +251,33 @@ def content_security_policy(url: str, fields: Mapping[str, str]) -> str:
 def page(
     url: str,
     fields: Mapping[str, str],
-    expires_at: str,
+    expires_at: datetime,
     *,
     title: str,
     accept: str | None,
     fragment: bool,
     nonce: str | None,
 ) -> str:
-    """See `PresignedPost.html`; `expires_at` is ISO 8601. Raises `InvalidRequest` for a `url` that is no http(s) address."""
+    """See `PresignedPost.html`."""
+    texts = [("title", title), *(pair for pair in (("accept", accept), ("nonce", nonce)) if pair[1] is not None)]
+    problems = [
+        *_form_problems(url, fields),
+        *(Problem(name, "a str that UTF-8 can encode", describe(value)) for name, value in texts if not _is_text(value)),
+        *([] if isinstance(fragment, bool) else [Problem("fragment", "a bool", describe(fragment))]),
+        *([] if utc(expires_at) else [Problem("expires_at", "a datetime with a time zone", describe(expires_at))]),
+    ]
+    if problems:
+        raise InvalidRequest(*problems)
+    rules = _rules(fields)
+    if accept is None:
+        accept = _accept(rules.type_prefix)
+    data = "".join(f' data-{name}="{escape(value)}"' for name, value in _data(rules, url, fields, accept).items())
     policy = escape(content_security_policy(url, fields))
     pass_ = f' nonce="{escape(nonce)}"' if nonce else ""
     heading = "" if fragment else f"\n  <h1>{escape(title)}</h1>"
     form = f"""<style{pass_}>{STYLE}</style>
-<section class="asyncpresign" aria-label="{escape(title)}">{heading}
-{_form(url, fields, expires_at, accept)}
+<section class="asyncpresign" aria-label="{escape(title)}"{data}>{heading}
+{_form(url, fields, iso8601(expires_at), rules, accept)}
 </section>
 <script{pass_}>{SCRIPT}</script>"""
     if fragment:
@@ -275,13 +301,28 @@ def page(
 """
 
 
-def _form(url: str, fields: Mapping[str, str], expires_at: str, accept: str | None) -> str:
-    rules = _rules(fields)
-    if accept is None:
-        accept = _accept(rules.type_prefix)
+def _form_problems(url: object, fields: object) -> Iterator[Problem]:
+    """Why no page could have this form."""
+    if not _is_text(url) or not _ADDRESS.fullmatch(url):
+        yield Problem("url", "an http(s) URL of a host, as signers make it", describe(url))
+    if not isinstance(fields, Mapping):
+        yield Problem("fields", "a mapping of field names to strings", describe(fields))
+        return
+    for name, value in fields.items():
+        if not (_is_text(name) and _is_text(value)):
+            yield Problem(f"fields[{name!a}]", "a name and a value of str that UTF-8 can encode", describe(value))
+        elif _CHANGED.search(f"{name}\t{value}"):
+            expected = "no NUL, and no line breaks other than CR LF, which browsers replace; upload_form sends them"
+            yield Problem(f"fields[{name!a}]", expected, describe(value))
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and not _SURROGATE.search(value)
+
+
+def _form(url: str, fields: Mapping[str, str], expires_at: str, rules: _Rules, accept: str) -> str:
     chooser, end = f' accept="{escape(accept)}"' if accept else "", escape(expires_at)
-    data = "".join(f' data-{name}="{escape(value)}"' for name, value in _data(rules, fields, accept).items())
-    return f"""  <form action="{escape(url)}" method="post" enctype="multipart/form-data" accept-charset="utf-8"{data}>
+    return f"""  <form action="{escape(url)}" method="post" enctype="multipart/form-data" accept-charset="utf-8">
 {_hidden(fields, rules)}
     <label><span>Choose a file</span> <input type="file" name="file" required{chooser}></label>
     <p class="hint">{_hint(rules, accept)}This form can be used until <time datetime="{end}">{end}</time>.</p>
@@ -303,8 +344,18 @@ def _hidden(fields: Mapping[str, str], rules: _Rules) -> str:
         if not any(mark for _, _, mark in rows):
             rows.append(("Content-Type", _some_type(rules.type_prefix), ' class="type"'))
     return "\n".join(
-        f'    <input type="hidden" name="{escape(name)}" value="{escape(value)}"{mark}>' for name, value, mark in rows
+        f'    <input {_kind(name)} name="{_attribute(name)}" value="{_attribute(value)}"{mark}>' for name, value, mark in rows
     )
+
+
+def _kind(name: str) -> str:
+    """In a field of the type "hidden" that is called so, a browser replaces the value by the name of the form's encoding."""
+    return 'type="text" hidden' if name.lower() == "_charset_" else 'type="hidden"'
+
+
+def _attribute(text: str) -> str:
+    # A parser reads a plain CR LF as LF.
+    return escape(text).replace("\r\n", "&#13;&#10;")
 
 
 def _some_type(prefix: str) -> str:
@@ -312,9 +363,9 @@ def _some_type(prefix: str) -> str:
     return "application/octet-stream" if not prefix else f"{prefix}*" if prefix.endswith("/") else prefix
 
 
-def _data(rules: _Rules, fields: Mapping[str, str], accept: str) -> dict[str, str]:
+def _data(rules: _Rules, url: str, fields: Mapping[str, str], accept: str) -> dict[str, str]:
     """What the script is told."""
-    data = {"kind-words": _kinds(accept) or "other files"}
+    data = {"url": url, "kind-words": _kinds(accept) or "other files"}
     if rules.maximum is not None:
         data |= {"max": str(rules.maximum), "max-words": _words(rules.maximum)}
     if rules.minimum:
@@ -343,6 +394,8 @@ def _kinds(accept: str) -> str:
 
 def _words(size: int) -> str:
     """`size` bytes in the largest unit in which it is whole, or nearly so."""
+    if size == 1:
+        return "1 byte"
     amount, unit = float(size), 0
     while amount >= 1024 and unit < len(_UNITS) - 1:
         amount, unit = amount / 1024, unit + 1
@@ -384,8 +437,7 @@ def _answers_nothing(fields: Mapping[str, str]) -> bool:
 
 def _origin(url: str) -> str:
     found = _ADDRESS.fullmatch(url)
-    if found is None:
-        raise InvalidRequest(Problem("url", "an http(s) URL of a host, as signers make it", describe(url)))
+    assert found is not None, "_form_problems has looked"
     return found[1]
 
 

@@ -33,6 +33,11 @@ def utc(value: object) -> datetime | None:
         return None
 
 
+def iso8601(moment: datetime) -> str:
+    """`moment` in UTC; as it is where the calendar of UTC does not have it, or it has no time zone."""
+    return (utc(moment) or moment).isoformat().replace("+00:00", "Z")
+
+
 def amz_date(moment: datetime) -> str:
     """`moment`, which is aware, as `X-Amz-Date` spells it: YYYYMMDD'T'HHMMSS'Z' in UTC, fractions of a second dropped."""
     return f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}"

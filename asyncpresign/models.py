@@ -291,13 +291,17 @@ class PresignedPost:
     def curl(self, file: str) -> str:
         """A POSIX shell line that uploads `file` through this form.
 
-        Raises `InvalidRequest` for a field whose name curl cannot be told.
+        Raises `InvalidRequest` for a field that curl cannot be told.
         """
         _check_file(file, needed=True)
         if cut := [name for name in self.fields if "=" in name]:
             # curl takes everything after the first `=` for the value, and knows no way around that.
             raise InvalidRequest(
                 *(Problem(f"fields[{name!r}]", "a name without '=', which ends it in curl", repr(name)) for name in cut)
+            )
+        if "\0" in "".join(self.fields.values()):
+            raise InvalidRequest(
+                Problem("fields", "values without NUL, which ends an argument of a program", "a value with one")
             )
         import shlex
 

@@ -215,12 +215,18 @@ def form_calls(draw: st.DrawFn) -> FormCall:
     more = draw(
         st.lists(
             st.sampled_from(
-                [["content-length-range", 0, 10], ("content-length-range", 1, 5 * 2**30), ["starts-with", "$tagging", ""]]
+                [
+                    ["content-length-range", 0, 10],
+                    ("content-length-range", 1, 5 * 2**30),
+                    ["Content-Length-Range", "0", "10485760"],
+                    ["starts-with", "$tagging", ""],
+                    ["StArTs-WiTh", "$tagging", ""],
+                ]
             ),
             max_size=2,
         )
     )
-    key = draw(header_texts.filter(bool)) + draw(st.sampled_from(["", "${filename}", "/${filename}.jpg"]))
+    key = draw(keys) + draw(st.sampled_from(["", "${filename}", "/${filename}.jpg"]))
     return FormCall(draw(buckets), key, fields, draw(st.permutations(covering + more)), draw(places))
 
 

@@ -44,6 +44,7 @@ def test_what_s3_says_of_its_fields() -> None:
     }
     written = {f"x-amz-{name}" for name in ("algorithm", "credential", "date", "security-token", "signature")}
     assert named(lambda field: field.ours) == {"key", "bucket", "policy", "file", *written}
+    assert named(lambda field: field.raw) == {"key", "tagging", "x-ignore-*", "*"}
     assert named(lambda field: not field.in_policy) == {"x-amz-signature", "policy", "file"}
     customer_key = {f"x-amz-server-side-encryption-customer-key{end}" for end in ("", "-MD5")}
     live = {"x-amz-credential", "x-amz-security-token", "x-amz-signature", "policy"}
@@ -157,6 +158,13 @@ REFUSED: list[tuple[str, dict[str, Any], list[str]]] = [
     ("inverted range", {"conditions": [["content-length-range", 2, 1]]}, ["conditions[0]"]),
     ("inverted range of its own", {"content_length_range": (2, 1)}, ["content_length_range"]),
     ("ranges apart", {"conditions": [["content-length-range", 0, 9], ["content-length-range", 10, 11]]}, ["conditions[1]"]),
+    ("ranges of digits apart", {"conditions": [["content-length-range", "0", "9"], ["content-length-range", 10, "11"]]},
+     ["conditions[1]"]),
+    ("inverted range of digits", {"conditions": [["content-length-range", "10", "9"]]}, ["conditions[0]"]),
+    ("capitals that the form breaks", {"fields": {"acl": "private"}, "conditions": [["EQ", "$acl", "x"]]}, ["conditions[0]"]),
+    ("beginning in capitals of what has to be exact", {"conditions": [["STARTS-WITH", "$bucket", ""]]}, ["conditions[0]"]),
+    ("key that no form can hold", {"key": "\ud800"}, ["key"]),
+    ("line break in what becomes a header", {"fields": {"x-amz-meta-a": "a\nb"}}, ["fields['x-amz-meta-a']"]),
     ("ranges apart in two places", {"conditions": [["content-length-range", 0, 9]], "content_length_range": (10, 11)},
      ["conditions[0]"]),
     ("condition that no field can hold", {"conditions": [{"x-amz-meta-a": "a\nb"}]}, ["conditions[0]"]),
@@ -178,6 +186,15 @@ def test_what_s3_would_refuse_is_refused_with_every_reason(given: dict[str, Any]
 
 ACCEPTED: list[dict[str, Any]] = [
     {"fields": {"acl": "private", "x-amz-acl": "private"}},
+    {"key": "a\nb\x01", "conditions": [["starts-with", "$key", "a\n"], {"key": "a\nb\x01"}]},
+    {"key": "\0\r\n/${filename}", "conditions": [["StArTs-WiTh", "$key", "\0"]]},
+    {
+        "fields": {"tagging": "<Tagging>\n</Tagging>", "note": "a\r\nb", "x-ignore-a": "\x01"},
+        "conditions": [{"note": "a\r\nb"}],
+    },
+    {"fields": {"acl": "private"}, "conditions": [["EQ", "$acl", "private"], ["Starts-With", "$ACL", "pri"]]},
+    {"conditions": [["content-length-range", "0", "10485760"]], "content_length_range": (1, 10485760)},
+    {"conditions": [["Content-Length-Range", "5", 5], ["content-length-range", 0, "9"]]},
     {"conditions": [["starts-with", "$Content-Type", ""], ["starts-with", "$name", ""], {"acl": "private"}]},
     {"conditions": [["starts-with", "$key", ""], ["starts-with", "$key", "ke"], {"key": "key"}, {"bucket": "bucket"}]},
     {"conditions": [{"x-amz-algorithm": "AWS4-HMAC-SHA256"}, {"x-amz-security-token": "token"}]},
@@ -242,6 +259,12 @@ def test_the_curl_line_refuses_a_name_that_curl_would_cut() -> None:
     post = PresignedPost("https://h/", {"x-ignore-a=b": "c"}, SIGNER.presign_post("bucket", "key").expires_at)
     with pytest.raises(InvalidRequest, match=r"^fields\['x-ignore-a=b'\]: "):
         post.curl("file")
+
+
+def test_the_curl_line_refuses_a_value_that_no_program_can_be_given() -> None:
+    with pytest.raises(InvalidRequest, match=r"^fields: "):
+        SIGNER.presign_post("bucket", "a\0b").curl("file")
+    assert "key=a\nb" in SIGNER.presign_post("bucket", "a\nb").curl("file")
 
 
 @pytest.mark.parametrize(("more", "fits"), [(0, True), (1, False)])

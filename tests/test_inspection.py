@@ -591,7 +591,7 @@ CHANGED_FORMS: list[tuple[str, dict[str, str | None], dict[str, Any], list[str]]
     ("other bucket as a field", {"bucket": "other"}, {}, ["bucket", "eq $bucket"]),
     ("key by a Kelvin sign", {"key": None, "\u212aey": "user/a"}, {}, ["key", "extra fields", "starts-with $key"]),
     ("key that is no UTF-8", {"key": "user/\udcff"}, {}, ["key"]),
-    ("key with a control character", {"key": "user/\x00"}, {}, ["key"]),
+    ("key with NUL", {"key": "user/\x00"}, {}, ["key"]),
     ("field without a name", {"": "x"}, {}, ["extra fields"]),
 ]  # fmt: skip
 

@@ -42,6 +42,8 @@ from asyncpresign import (
 from asyncpresign.testing import LocalS3
 from asyncpresign.transfer.edge import Edge
 
+from .form_cases import CONTROL
+
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 FIXTURES = {"juicefs": "local_s3", "seaweedfs": "local_s3_seaweedfs"}
@@ -395,6 +397,17 @@ async def test_a_form_within_its_policy_is_accepted(place: Place, moving: Transf
     for content in (b"x" * 10, b"x" * 100):
         await moving.upload_form(content, post)
         assert await stored(moving, place, "forms/fine") == content
+
+
+async def test_a_form_stores_its_file_under_any_key_that_it_can_carry(place: Place) -> None:
+    async with Transfer(place.signer(), retry=RetryPolicy(attempts=1)) as moving:
+        for letters in CONTROL:
+            key = f"{letters}a{letters}b{letters}"
+            await moving.upload_form(letters.encode(), S3Object(place.bucket, key))
+            assert await stored(moving, place, key) == letters.encode()
+        # Neither server has such keys; both say so.
+        with pytest.raises(ResponseError):
+            await moving.upload_form(b"x", S3Object(place.bucket, "a\0b"))
 
 
 async def test_a_bucket_that_is_not_there(place: Place, moving: Transfer) -> None:

@@ -208,7 +208,7 @@ datetime(9999, 6, 1, tzinfo=UTC),
              datetime.min.replace(tzinfo=timezone(timedelta(hours=5)))]  # fmt: skip
 BAD_FORMS: list[tuple[str, dict[str, Any]]] = [
     *(("bucket", {"bucket": bucket}) for bucket in ("", None, 5, b"bucket", "a/b", ".", "..", "a\nb", "\ud800")),
-    *(("key", {"key": key}) for key in ("", None, 5, b"key", "k" * 1025, "é" * 513, "\ud800", "a\nb", "a\x00", "\r")),
+    *(("key", {"key": key}) for key in ("", None, 5, b"key", "k" * 1025, "é" * 513, "\ud800")),
     *(("fields", {"fields": fields}) for fields in (5, "acl", [], ["acl"], [("acl", "private")], {"": "x"}, {5: "x"},
     {"a\nb": "x"}, {"\ud800": "x"})),
     *((f"fields[{name!r}]", {"fields": {name: "x"}}) for name in ("key", "Key", "policy", "file", "bucket",
@@ -221,10 +221,11 @@ BAD_FORMS: list[tuple[str, dict[str, Any]]] = [
         ("conditions[0]", {"conditions": [condition]})
         for condition in (
             None, 5, "eq", [], {}, {"acl": 5}, {5: "x"}, {"acl": None}, ["eq"], ["eq", "$acl"], ["eq", "acl", "x"], ["eq",
-            "$", "x"], ["eq", "$acl", 5], ["EQ", "$acl", "x"],
+            "$", "x"], ["eq", "$acl", 5], ["EQUAL", "$acl", "x"],
             ["eq", "$acl", "x", "y"], ["starts-with", 5, "x"], ["ends-with", "$acl", "x"], ["content-length-range", 1],
             ["content-length-range", 2, 1], ["content-length-range", 0, 10**5000],
-            ["content-length-range", -1, 1], ["content-length-range", "1", "2"], ["content-length-range", 1.0, 2],
+            ["content-length-range", -1, 1], ["content-length-range", "1", "+2"], ["content-length-range", 1.0, 2],
+            ["content-length-range", "2", "1"], ["content-length-range", "", "1"],
             ["content-length-range", True, 2],
             ["content-length-range", 0, True], ["content-length-range", None, None], ["content-length-range", 0, float("inf")],
         )

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from .._sigv4.post_policy import FILENAME, LENGTH, Condition, Rule, fold, is_met, read_condition
 from .._sigv4.signing import ALGORITHM
 from ..errors import Problem, describe
-from .operations import bucket_problems, is_plain_key, key_problems, text_problem
+from .operations import bucket_problems, is_plain_key, key_problems, text_problem, utf8_problem
 
 MAX_FORM_BYTES = 20 * 1024
 """Without the file's content, boundaries included: what S3 takes before the file.
@@ -33,11 +33,12 @@ class Field(NamedTuple):
     in_policy: bool = True  # whether a policy can speak of it
     digest: int = 0  # bytes of what its value is the base64 of; 0: any text
     secret: bool = False  # whether its value is nothing to show
+    raw: bool = False  # whether its value may have control characters: S3 makes no header of it
 
 
 # The first row that fits is a field's.
 FIELDS = (
-    Field("key", starts_with=True, ours=True),
+    Field("key", starts_with=True, ours=True, raw=True),
     Field("bucket", ours=True),
     Field("acl", starts_with=True),
     Field("Cache-Control", starts_with=True),
@@ -48,9 +49,9 @@ FIELDS = (
     Field("success_action_redirect", starts_with=True),
     Field("redirect", starts_with=True),
     Field("success_action_status"),
-    Field("tagging", starts_with=True),
+    Field("tagging", starts_with=True, raw=True),
     Field("x-amz-meta-*", starts_with=True),
-    Field("x-ignore-*", starts_with=True),
+    Field("x-ignore-*", starts_with=True, raw=True),
     Field("x-amz-storage-class"),
     Field("x-amz-website-redirect-location"),
     Field("x-amz-object-lock-*"),
@@ -77,7 +78,9 @@ FIELDS = (
     Field("policy", ours=True, in_policy=False, secret=True),
     Field("file", ours=True, in_policy=False),
     Field("x-amz-*"),
-    Field("*", starts_with=True),  # what S3 does not know is the caller's own, and stands in the policy like any other
+    Field(
+        "*", starts_with=True, raw=True
+    ),  # what S3 does not know is the caller's own, and stands in the policy like any other
 )
 _EXACT = {field.name.lower(): field for field in FIELDS if not field.name.endswith("*")}
 _BEGINNINGS = tuple((field.name[:-1].lower(), field) for field in FIELDS if field.name.endswith("*"))
@@ -115,7 +118,7 @@ def form_problems(
 
 def is_plain_form_key(key: object) -> bool:
     """Whether a glance tells that a form can have this key, whatever the file's name."""
-    return type(key) is str and is_plain_key(key) and key.isprintable() and FILENAME not in key
+    return type(key) is str and is_plain_key(key) and FILENAME not in key
 
 
 def _form_key_problems(key: object) -> list[Problem]:
@@ -123,9 +126,6 @@ def _form_key_problems(key: object) -> list[Problem]:
         return [Problem("key", "a str", describe(key))]
     if problems := key_problems(key, "key"):
         return problems
-    # A line break would end the field; S3 could not be told such a key by a form.
-    if bad := text_problem(key):
-        return [Problem("key", *bad)]
     if FILENAME in key.removesuffix(FILENAME):
         expected = f"{FILENAME} at the end only: S3 puts the file's name in before it compares, and an exact key differs then"
         return [Problem("key", expected, describe(key))]
@@ -141,7 +141,7 @@ def _field_problems(name: object, value: object) -> list[Problem]:
         return [Problem(argument, "a field that the form does not fill in by itself", repr(name))]
     if not isinstance(value, str):
         return [Problem(argument, "a str", describe(value))]
-    if bad := text_problem(value):
+    if bad := _value_problem(field, value):
         return [Problem(argument, *bad)]
     if field.digest and not _is_base64(value, field.digest):
         return [Problem(argument, f"{field.digest} bytes in base64", describe(value))]
@@ -149,6 +149,11 @@ def _field_problems(name: object, value: object) -> list[Problem]:
         expected = f"a text without {FILENAME}: a policy can ask for this field's exact value only"
         return [Problem(argument, expected, describe(value))]
     return []
+
+
+def _value_problem(field: Field, value: str) -> tuple[str, str] | None:
+    """(expected, got) when no form carries `value`, or S3 could not make a header of it."""
+    return utf8_problem(value) if field.raw else text_problem(value)
 
 
 def _is_base64(value: str, size: int) -> bool:
@@ -188,7 +193,9 @@ def _conditions_problems(
 
 def _length_rule(bounds: object) -> Rule | None:
     """(minimum, maximum) as a rule; None when it is no range, or one in which no size lies."""
-    rule = read_condition([LENGTH, *bounds]) if isinstance(bounds, Sequence) and not isinstance(bounds, str) else None
+    if not isinstance(bounds, Sequence) or not all(isinstance(bound, int) for bound in bounds):
+        return None
+    rule = read_condition([LENGTH, *bounds])
     return rule if rule and not _is_empty(rule) else None
 
 
@@ -201,7 +208,7 @@ def _rule_problem(rule: Rule, known: Mapping[str, str], before: Iterable[Rule]) 
     field = form_field(rule.field)
     if _is_empty(rule):
         return ("a minimum that is not above the maximum", "another")
-    if isinstance(rule.value, str) and (bad := text_problem(rule.field) or text_problem(rule.value)):
+    if isinstance(rule.value, str) and (bad := text_problem(rule.field) or _value_problem(field, rule.value)):
         return bad
     if not field.in_policy:
         return ("a condition on a field that a policy can speak of", f"one on {rule.field!r}")

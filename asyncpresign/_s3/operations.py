@@ -36,6 +36,7 @@ __all__ = [
     "lookup",
     "requires_checksum",
     "text_problem",
+    "utf8_problem",
 ]
 
 MAX_KEY_BYTES = 1024
@@ -269,7 +270,7 @@ def _text_problems(operation: Operation, parameter: Parameter, text: str) -> lis
     if parameter.place == "path":
         found = key_problems(text, argument) if parameter.wire == "Key" else bucket_problems(text, argument)
     else:
-        bad = _utf8_problem(text) if parameter.place == "query" else text_problem(text)
+        bad = utf8_problem(text) if parameter.place == "query" else text_problem(text)
         found = [Problem(argument, *bad)] if bad else []
     return [Problem(argument, f"{problem.expected} for {operation.name}", problem.got) for problem in found]
 
@@ -319,7 +320,7 @@ def _glance_at_key(value: Any) -> str | None:
 
 
 def _glance_at_query(value: Any) -> str | None:
-    return value if type(value) is str and (value.isprintable() or _utf8_problem(value) is None) else None
+    return value if type(value) is str and (value.isprintable() or utf8_problem(value) is None) else None
 
 
 def _glance_at_header(value: Any) -> str | None:
@@ -362,15 +363,16 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def text_problem(value: str) -> tuple[str, str] | None:
-    """(expected, got) when `value` cannot travel in a header or a form field, which a line break would end."""
+    """(expected, got) when `value` cannot travel in a header, which a line break would end."""
     if value.isprintable():
         return None
     if _CONTROL.search(value):
         return ("text without control characters", "a str with a control character")
-    return _utf8_problem(value)
+    return utf8_problem(value)
 
 
-def _utf8_problem(value: str) -> tuple[str, str] | None:
+def utf8_problem(value: str) -> tuple[str, str] | None:
+    """(expected, got) when `value` cannot travel at all."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -463,7 +465,7 @@ def _copy_source(wire: str, value: Any) -> _Encoded:
         version = "" if given is None else f"?versionId={given}"
     else:
         return None
-    return None if _utf8_problem(source) else [(wire, uri_encode(source, keep_slash=True) + version)]
+    return None if utf8_problem(source) else [(wire, uri_encode(source, keep_slash=True) + version)]
 
 
 class _Kind(NamedTuple):

@@ -12,22 +12,24 @@ import json
 import re
 from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Never, TypedDict, TypeGuard, Unpack
+from typing import Any, NamedTuple, Never, TypedDict, Unpack
 
 from .signing import ALGORITHM, CredentialScope, Hashes, begin, finish, signing_hashes
 
 FILENAME = "${filename}"
 LENGTH = "content-length-range"
 
-# `{"field": "value"}`, `["eq" | "starts-with", "$field", "value"]` or `["content-length-range", minimum, maximum]`.
+# `{"field": "value"}`, `["eq" | "starts-with", "$field", "value"]` or `["content-length-range", minimum, maximum]`. An operator
+# may be in any case, a size may be a string of digits.
 Condition = Mapping[str, str] | Sequence[Any]
 
+_DIGITS = re.compile(r"[0-9]{1,19}")
 # Fields that S3 does not ask the policy to cover: those that carry the proof itself, the file, and what it ignores.
 _UNCOVERED = frozenset({"policy", "x-amz-signature", "file", "awsaccesskeyid", "signature"})
 
 
 class Rule(NamedTuple):
-    """A condition in one spelling: `field` without `$` and in small letters; a length range has no field."""
+    """A condition in one spelling: `field` without `$`, it and `operator` in small letters; a length range has no field."""
 
     operator: str
     field: str
@@ -48,11 +50,13 @@ def read_condition(condition: object) -> Rule | None:
             pairs = list(condition.items())
             if len(pairs) == 1 and all(isinstance(part, str) for part in pairs[0]):
                 return Rule("eq", fold(pairs[0][0]), pairs[0][1])
-        case [operator, minimum, maximum] if operator == LENGTH:
-            if _is_size(minimum) and _is_size(maximum):
+        case [str(operator), low, high] if fold(operator) == LENGTH:
+            minimum, maximum = _size(low), _size(high)
+            if minimum is not None and maximum is not None:
                 return Rule(LENGTH, "", (minimum, maximum))
-        case ["eq" | "starts-with" as operator, str(name), str(value)] if name.startswith("$") and len(name) > 1:
-            return Rule(operator, fold(name[1:]), value)
+        case [str(operator), str(name), str(value)] if fold(operator) in ("eq", "starts-with"):
+            if name.startswith("$") and len(name) > 1:
+                return Rule(fold(operator), fold(name[1:]), value)
         case _:
             pass
     return None
@@ -63,8 +67,11 @@ def fold(name: str) -> str:
     return name.lower() if name.isascii() else name
 
 
-def _is_size(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+def _size(value: object) -> int | None:
+    """The number of bytes that `value` stands for, if it does."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
 
 
 def needs_condition(field: str) -> bool:

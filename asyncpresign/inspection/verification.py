@@ -22,7 +22,7 @@ from .._sigv4.presigned import TOKENS, read_credential, read_timestamp
 from .._sigv4.signing import ALGORITHM, CredentialScope, signature, signing_key, utc
 from ..errors import InvalidRequest, Problem, VerificationError, describe
 from ..models import Credentials
-from .checks import Check, authentication_check, check, day_check, has_control, header_checks, payload_check, url_checks
+from .checks import Check, authentication_check, check, day_check, header_checks, payload_check, url_checks
 from .reading import CredentialsFinder, Pairs, end_of, find, has_ended, read, read_pairs, same
 
 _Part = TypeVar("_Part")
@@ -170,7 +170,7 @@ def verify_post(
         _signature_check(
             found, given["x-amz-signature"], lambda secret: signature(signing_key(secret, scope), given["policy"])
         ),
-        check("key", _is_key(values.get("key", "")), "a key of 1 to 1024 bytes of UTF-8 without control characters is needed"),
+        check("key", _is_key(values.get("key", "")), "a key of 1 to 1024 bytes of UTF-8 without NUL is needed"),
         check("bucket", values["bucket"] == bucket, "the field names another bucket than the form was posted to"),
         check("names", not repeated, "a field may be there once, whatever the case of its name"),
         check("extra fields", not extra, f"no condition speaks of {', '.join(extra)}"),
@@ -253,7 +253,7 @@ def _encodable(text: str) -> str:
 
 
 def _is_key(text: str) -> bool:
-    return 0 < len(text.encode(errors="replace")) <= 1024 and text == _encodable(text) and not has_control(text)
+    return 0 < len(text.encode(errors="replace")) <= 1024 and text == _encodable(text) and "\0" not in text
 
 
 _PROOF = ("policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature")

@@ -296,8 +296,9 @@ def test_what_no_later_run_could_do_again(item: Any, argument: str) -> None:
         (Row(b"w", 1, State.FAILED), Verdict.MOVE),
         (Row(b"w", 1, State.DONE), Verdict.SKIP),
         (Row(b"w", 2, State.DONE), Verdict.SKIP),
-        (Row(b"w", 2, State.BEGUN), Verdict.SKIP),
-        (Row(b"w", 2, State.FAILED), Verdict.SKIP),
+        (Row(b"w", 2, State.BEGUN), Verdict.WAIT),
+        # Nothing is there yet.
+        (Row(b"w", 2, State.FAILED), Verdict.MOVE),
         (Row(b"v", 1, State.DONE), Verdict.REFUSE),
         (Row(b"v", 1, State.BEGUN), Verdict.REFUSE),
         (Row(b"v", 2, State.BEGUN), Verdict.REFUSE),
@@ -311,15 +312,16 @@ def test_verdicts(row: Row | None, told: Verdict) -> None:
     ("holder", "told"),
     [
         (Row(b"v", 2, State.BEGUN), Verdict.CLASH),
-        (Row(b"v", 2, State.FAILED), Verdict.CLASH),
         (Row(b"v", 2, State.DONE), Verdict.CLASH),
         (Row(b"v", 1, State.DONE), Verdict.CLASH),
-        # What an earlier run did not bring there does not keep its place.
+        # What was not brought there does not keep its place.
+        (Row(b"v", 2, State.FAILED), Verdict.MOVE),
         (Row(b"v", 1, State.FAILED), Verdict.MOVE),
         (Row(b"v", 1, State.BEGUN), Verdict.MOVE),
         # The same, by another id.
         (Row(b"w", 1, State.DONE), Verdict.SKIP),
-        (Row(b"w", 2, State.BEGUN), Verdict.SKIP),
+        (Row(b"w", 2, State.BEGUN), Verdict.WAIT),
+        (Row(b"w", 2, State.FAILED), Verdict.MOVE),
         (Row(b"w", 1, State.FAILED), Verdict.MOVE),
     ],
 )
@@ -416,7 +418,7 @@ def test_rows_outlive_the_book(tmp_path: Path) -> None:
     assert [begin(book, number)[0] for number in (1, 2, 3)] == [Verdict.MOVE] * 3
     end(book, 1)
     end(book, 2, State.FAILED)
-    assert begin(book, 3) == (Verdict.SKIP, None)  # twice in one run
+    assert begin(book, 3) == (Verdict.WAIT, None)  # twice in one run
     assert book.counts() == {State.BEGUN: 1, State.DONE: 1, State.FAILED: 1}
     book.close()
     book = Book(path, "job", SETTINGS)

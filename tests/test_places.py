@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import os
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
@@ -16,6 +18,7 @@ from asyncpresign import (
     Directory,
     Download,
     InvalidRequest,
+    ItemFinished,
     JournalError,
     S3Object,
     Transfer,
@@ -190,6 +193,163 @@ async def test_a_file_of_the_callers_takes_one_item_at_a_time(how: str, root: Pa
         report = await moved(items, root, how, concurrency)
         assert (report.done, report.failed) == (done, 2 - done)
         assert file.getvalue() in (b"http://h/0http://h/1", b"http://h/0")
+
+
+def nameless(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY), "wb")
+
+
+# Two open files that are one: `root/f`, which is there, and has another name beside it.
+OPEN_FILES: dict[str, Callable[[Path], tuple[Any, Any]]] = {
+    "with different modes": lambda root: ((root / "f").open("wb"), (root / "f").open("r+b")),
+    "two objects": lambda root: ((root / "f").open("wb"), (root / "f").open("wb")),
+    "an object without a buffer": lambda root: ((root / "f").open("wb", buffering=0), (root / "f").open("wb")),
+    "an object without a name": lambda root: (nameless(root / "f"), (root / "f").open("wb")),
+    "a duplicate": lambda root: ((file := (root / "f").open("wb")), os.fdopen(os.dup(file.fileno()), "wb")),
+    "another name of the file": lambda root: ((root / "f").open("wb"), (root / "other").open("wb")),
+}
+
+
+@posix
+@pytest.mark.parametrize("concurrency", [1, 2])
+@pytest.mark.parametrize("how", ["run", "stream"])
+@pytest.mark.parametrize("ways", OPEN_FILES)
+async def test_the_later_of_two_open_files_that_are_one_is_refused(ways: str, how: str, concurrency: int, root: Path) -> None:
+    """Each writes from where it stands: what the first brought would be written over."""
+    (root / "f").write_bytes(b"before")
+    os.link(root / "f", root / "other")
+    one, other = OPEN_FILES[ways](root)
+    with one, other:
+        items = [Download(f"http://h/{number}", file) for number, file in enumerate((one, other))]
+        report = await moved(items, root, how, concurrency)
+        assert (report.done, [type(failure.error) for failure in report.failures]) == (1, [UnsafePathError])
+        assert report.failures[0].item is items[1]
+    assert (root / "f").read_bytes() == b"http://h/0"
+
+
+@posix
+@pytest.mark.parametrize("how", ["run", "stream"])
+async def test_one_open_file_takes_items_one_after_the_other(how: str, root: Path) -> None:
+    with (root / "f").open("wb") as file:
+        report = await moved([Download(f"http://h/{number}", file) for number in range(3)], root, how)
+    assert (report.done, (root / "f").read_bytes()) == (3, b"http://h/0http://h/1http://h/2")
+
+
+@posix
+@pytest.mark.parametrize("how", ["run", "stream"])
+async def test_temporary_files_that_get_the_inode_of_an_earlier_one_are_not_taken_for_it(how: str, root: Path) -> None:
+    kept: list[Any] = []
+
+    def items() -> Any:
+        for number in range(20):
+            for file in kept[-1:]:
+                file.close()
+            kept.append(tempfile.TemporaryFile(dir=root))  # noqa: SIM115 (closed when the next item is asked for)
+            yield Download(f"http://h/{number}", kept[-1])
+
+    report = await moved(items(), root, how)
+    kept[-1].close()
+    assert (report.done, report.failed) == (20, 0)
+
+
+@posix
+@pytest.mark.parametrize("concurrency", [1, 2])
+@pytest.mark.parametrize("how", ["run", "stream"])
+@pytest.mark.parametrize("name", ["real/f", "link/f"])
+@pytest.mark.parametrize("opened", [nameless, lambda path: path.open("r+b")])
+async def test_a_path_and_an_open_file_of_it_are_one_place(
+    opened: Callable[[Path], BinaryIO], name: str, how: str, concurrency: int, root: Path
+) -> None:
+    """The later one is refused: the path's new file would take the place of the one that the object writes to."""
+    path = root / "real" / "f"
+    path.write_bytes(b"before")
+    with opened(path) as file:
+        items = [Download("http://h/1", file), Download("http://h/2", root / name)]
+        report = await moved(items, root, how, concurrency)
+        assert (report.done, [type(failure.error) for failure in report.failures]) == (1, [UnsafePathError])
+        assert report.failures[0].item is items[1]
+    assert path.read_bytes() == b"http://h/1"
+
+
+@posix
+@pytest.mark.parametrize("how", ["run", "stream"])
+async def test_a_file_that_an_item_brought_is_not_opened_for_another(how: str, root: Path) -> None:
+    def items() -> Any:
+        yield Download("http://h/1", root / "f")
+        with (root / "f").open("r+b") as file:
+            yield Download("http://h/2", file)
+
+    report = await moved(items(), root, how)
+    assert (report.done, [type(failure.error) for failure in report.failures]) == (1, [UnsafePathError])
+    assert (root / "f").read_bytes() == b"http://h/1"
+
+
+class Odd(io.BytesIO):
+    """Whose attributes raise."""
+
+    name = property(lambda self: 1 / 0)
+
+    def fileno(self) -> int:
+        raise RuntimeError
+
+
+@posix
+@pytest.mark.parametrize("how", ["run", "stream"])
+async def test_files_that_are_not_one_are_all_written(how: str, root: Path) -> None:
+    with (root / "a").open("wb") as a, tempfile.TemporaryFile() as b, open(os.devnull, "wb") as c, open(os.devnull, "wb") as d:
+        destinations = [a, b, c, d, Odd(), Odd(), io.BytesIO(), root / "e"]
+        report = await moved([Download(f"http://h/{number}", each) for number, each in enumerate(destinations)], root, how, 8)
+        assert (report.done, report.failed) == (len(destinations), 0)
+
+
+# --- equal items ------------------------------------------------------------------------------------------------------
+
+
+@HOW
+@pytest.mark.parametrize("concurrency", [1, 3])
+async def test_an_equal_item_is_moved_when_the_first_failed(how: str, concurrency: int, root: Path) -> None:
+    """What is reported as skipped is somewhere done."""
+    transport = FakeTransport([Say(404), Say(404)], otherwise=content)
+    items = [Download("http://h/f", root / "f"), Download("http://h/f", Directory(root)), Download("http://h/f", f"{root}/./f")]
+    report = await moved([*items, items[0]], root, how, concurrency, transport)
+    assert (report.failed, report.done, report.skipped, transport.sent) == (2, 1, 1, 3)
+    assert (root / "f").read_bytes() == b"http://h/f"
+
+
+@HOW
+async def test_an_equal_item_waits_for_the_first(how: str, root: Path) -> None:
+    """The results come in the order of their ends: none is skipped before the first is done."""
+    order: list[str] = []
+
+    async def before(_: Request) -> None:
+        for _ in range(50):
+            await anyio.lowlevel.checkpoint()
+        order.append("sent")
+
+    transport = FakeTransport(otherwise=content, before=before)
+    async with Transfer(transport=transport, edge=World().edge(), concurrency=4) as moving:
+        items = [Download("http://h/f", root / "f")] * 3
+
+        def note(event: Any) -> None:
+            if isinstance(event, ItemFinished):
+                order.append(event.result.status.value)
+
+        if how == "stream":
+            async with moving.stream(items) as results:
+                order.extend([result.status.value async for result in results])
+        else:
+            await moving.run(items, journal=root / "journal" if how == "journal" else None, on_event=note)
+    assert order == ["sent", "done", "skipped", "skipped"]
+
+
+@posix
+async def test_another_spelling_of_a_destination_is_the_same_item_in_a_later_run(root: Path) -> None:
+    source = "http://h/f"
+    assert (await moved([Download(source, root / "real" / "f")], root, "journal")).done == 1
+    spellings = [root / "link" / "f", f"/{root}//real/./f", Directory(root / "link"), os.path.relpath(root / "real" / "f")]
+    for spelling in spellings:
+        report = await moved([Download(source, spelling)], root, "journal")
+        assert (report.skipped, report.failed) == (1, 0), spelling
 
 
 @pytest.mark.parametrize("mixes", [False, True])

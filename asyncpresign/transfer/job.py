@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 import os
 import secrets
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Self, TypedDict, assert_never, cast
+from weakref import WeakValueDictionary
 
 import anyio
 import anyio.lowlevel
@@ -27,11 +28,15 @@ from ..errors import (
 )
 from .crew import Caught, as_presign_error
 from .exchange import Exchange
+from .files import attribute
 from .items import Download, Item, Memo, Status, TransferResult
 from .journal import Claims, Journal, open_journal
 from .report import Event, ItemFinished, ItemProgressed, ItemRetried, ItemStarted, TransferReport
 from .rows import KEY_BYTES, State, Verdict, item_key, local_path, path_key, settings_text
 from .tree import Locator, absolute
+
+# What claims a path that an open file of the caller's has.
+_OPEN_FILE = b"an open file"
 
 OnEvent = Callable[[Event], object]
 Move = Callable[[Exchange, Item], Awaitable[TransferResult]]
@@ -92,6 +97,11 @@ def _clash(item: Item) -> UnsafePathError:
     return UnsafePathError(Problem("destination", expected, repr(item)))
 
 
+def _in_use(item: Download) -> UnsafePathError:
+    expected = "a file that no other item writes to, by whatever name or object"
+    return UnsafePathError(Problem("destination", expected, describe(item.destination)))
+
+
 class Places:
     """Which local file each download of a run ends in, so that no two different ones end in the same.
 
@@ -103,8 +113,12 @@ class Places:
         self._locator = Locator()
         self._turn = anyio.Lock(fast_acquire=True)
         self._claims = Claims()
-        # Files of the caller's that are being written to, which are alive as long.
-        self._files: set[int] = set()
+        # Open files of the caller's that are being written to, by inode, or by object, which is alive as long.
+        self._files: set[str | int] = set()
+        # Which object of the caller's has the file of an inode or a path.
+        self._open: WeakValueDictionary[str, object] = WeakValueDictionary()
+        # Items under way, by what they move.
+        self._moving: dict[bytes, anyio.Event] = {}
         self._journal = journal
         self._reserved: set[bytes] = set()
 
@@ -123,8 +137,8 @@ class Places:
         """Whether it is the journal's own file."""
         return path in self._reserved
 
-    async def key_of(self, item: Item) -> bytes | None:
-        """What stands for the file that a download ends in; None if there is none, or it cannot be said: then it fails."""
+    async def located(self, item: Item) -> str | None:
+        """The file that a download ends in; None if there is none, or it cannot be said: then it fails."""
         if not isinstance(item, Download):
             return None
         try:
@@ -133,41 +147,90 @@ class Places:
                 return None
             # One after the other, so that of two items the first is the first here too.
             async with self._turn:
-                return path_key(await self._exchange.threads.look(self._locator.locate, path))
+                return await self._exchange.threads.look(self._locator.locate, path)
         except (OSError, ValueError):
             return None
 
     async def first(self, item: Item, move: Callable[[], Awaitable[TransferResult]]) -> TransferResult:
-        """What `move` says, if `item` is the first that has its destination; a result that says so if it is a later one."""
+        """What `move` says, if `item` is the first that has its destination; a result that says so if it is a later one.
+
+        An equal item waits for the first, and is moved if that one failed.
+        """
         if not isinstance(item, Download) or item.destination is None:
             return await move()
-        path = await self.key_of(item)
-        if path is None:
-            return await self._alone(item, move)
-        what = self._what(item)
-        earlier = await self._claims.claim(path, what)
-        if earlier is None:
-            return await move()
-        return TransferResult(item, Status.SKIPPED) if earlier == what else refused(item, _clash(item))
+        located = await self.located(item)
+        if located is None:
+            return await self._to_file(item, move)
+        if await self._is_open(located):
+            return refused(item, _clash(item))
+        path, what = path_key(located), self._what(item, located)
+        while (earlier := await self._claims.claim(path, what)) is not None:
+            if earlier != what:
+                return refused(item, _clash(item))
+            if not await self.ended(what):
+                return TransferResult(item, Status.SKIPPED)
+        with self.under_way(what):
+            result = await move()
+            if result.error is not None:
+                await self._claims.forget(path)
+        return result
 
-    def _what(self, item: Item) -> bytes:
+    @contextmanager
+    def under_way(self, what: bytes) -> Iterator[None]:
+        """While an item that moves `what` is, whoever waits until it has `ended` waits."""
+        ended = self._moving[what] = anyio.Event()
         try:
-            return item_key(item, absolute).what
+            yield
+        finally:
+            del self._moving[what]
+            ended.set()
+
+    async def ended(self, what: bytes) -> bool:
+        """Wait for the item under way that moves `what`; False if there is none."""
+        moving = self._moving.get(what)
+        if moving is None:
+            return False
+        await moving.wait()
+        return True
+
+    def _what(self, item: Item, located: str) -> bytes:
+        try:
+            return item_key(item, absolute, located).what
         except PresignError:
             # Like no other one.
             return secrets.token_bytes(KEY_BYTES)
 
-    async def _alone(self, item: Download, move: Callable[[], Awaitable[TransferResult]]) -> TransferResult:
-        """What goes to a file of the caller's, one item at a time: what two write at once is mixed."""
-        file = id(item.destination)
-        if file in self._files:
-            expected = "a file that no other item is writing to"
-            return refused(item, UnsafePathError(Problem("destination", expected, describe(item.destination))))
+    async def _to_file(self, item: Download, move: Callable[[], Awaitable[TransferResult]]) -> TransferResult:
+        """What goes to an open file of the caller's: one item at a time, and by one object, else the bytes are mixed."""
+        async with self._turn:
+            inode, path = await self._exchange.threads.run(self._locator.identify, item.destination)
+        file = inode or id(item.destination)
+        if file in self._files or self._has_other(inode, item.destination):
+            return refused(item, _in_use(item))
         self._files.add(file)
         try:
+            if path is not None and not await self._claim_open(path, item.destination):
+                return refused(item, _in_use(item))
+            # What has no weak references can be known by its path only.
+            with suppress(TypeError):
+                self._open.update({key: item.destination for key in (inode, path) if key})
             return await move()
         finally:
             self._files.discard(file)
+
+    def _has_other(self, inode: str, file: object) -> bool:
+        """Whether another object of the caller's has the file open; what is closed may have left its inode to a new file."""
+        other = self._open.get(inode, file)
+        return other is not file and not attribute(other, "closed")
+
+    async def _claim_open(self, path: str, file: object) -> bool:
+        """Whether `path` is no item's, or that of an earlier item that went to the same object."""
+        earlier = await self._claims.claim(path_key(path), _OPEN_FILE)
+        return earlier is None or (earlier == _OPEN_FILE and self._open.get(path) is file)
+
+    async def _is_open(self, path: str) -> bool:
+        """Whether the file at `path`, which is to be replaced, is one that the caller has given open, for another item."""
+        return bool(self._open) and self._has_other(await self._exchange.threads.look(self._locator.inode, path), None)
 
 
 class Job:
@@ -211,17 +274,22 @@ class Job:
         if self._journal is None:
             return await self._places.first(item, lambda: self._moved(item, None))
         try:
-            key = item_key(item, absolute, await self._places.key_of(item))
+            key = item_key(item, absolute, await self._places.located(item))
         except (InvalidRequest, LocalFileError) as error:
             return refused(item, error)
         if self._places.is_reserved(key.path):
             return refused(item, _clash(item))
         verdict, memo = await self._journal.begin(key)
+        while verdict is Verdict.WAIT and await self._places.ended(key.what):
+            verdict, memo = await self._journal.begin(key)
         match verdict:
             case Verdict.MOVE:
-                result = await self._moved(item, memo)
-                await self._journal.end(key, State.DONE if result.error is None else State.FAILED, result.size)
+                with self._places.under_way(key.what):
+                    result = await self._moved(item, memo)
+                    await self._journal.end(key, State.DONE if result.error is None else State.FAILED, result.size)
                 return result
+            case Verdict.WAIT:
+                return refused(item, TransferError("an equal item of this run has no outcome"))
             case Verdict.SKIP:
                 return TransferResult(item, Status.SKIPPED)
             case Verdict.REFUSE:

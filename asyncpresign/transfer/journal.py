@@ -326,6 +326,9 @@ class _PathBook:
         earlier: bytes = ask("select what from place where path = ?", (path,)).fetchone()[0]
         return earlier
 
+    def forget(self, path: bytes) -> None:
+        self._connection.execute("delete from place where path = ?", (path,))
+
     def close(self) -> None:
         with suppress(sqlite3.Error):
             self._connection.close()
@@ -343,6 +346,9 @@ class _PathBatches(Batches[_PathBook]):
     async def claim(self, path: bytes, what: bytes) -> bytes | None:
         earlier: bytes | None = await self._ask(self._book.claim, path, what)
         return earlier
+
+    async def forget(self, path: bytes) -> None:
+        await self._ask(self._book.forget, path)
 
 
 class Claims:
@@ -364,10 +370,20 @@ class Claims:
                 self._known[path] = what
                 self._is_full = len(self._known) >= self._most
             return earlier
+        return await (await self._file()).claim(path, what)
+
+    async def forget(self, path: bytes) -> None:
+        """`path`, which was claimed, is free again."""
+        if self._is_full:
+            await (await self._file()).forget(path)
+        else:
+            del self._known[path]
+
+    async def _file(self) -> _PathBatches:
         async with self._opening:
             if not self._opened:
                 await self._threads.run(self._open)
-        return await self._opened[0].claim(path, what)
+        return self._opened[0]
 
     def _open(self) -> None:
         self._opened.append(_PathBatches(_PathBook(self._known), self._threads))

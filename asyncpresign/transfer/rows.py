@@ -64,15 +64,16 @@ class ItemKey:
     path: bytes | None = None
 
 
-def item_key(item: Item, absolute: Callable[[str], str], path: bytes | None = None) -> ItemKey:
+def item_key(item: Item, absolute: Callable[[str], str], located: str | None = None) -> ItemKey:
     """Who `item` is in every run: all that decides what is moved and where to, and nothing of a signature.
 
-    An item that is signed anew is the same. `absolute` makes a path independent of the working directory. Raises
-    `InvalidRequest` for what no later run could do again, and for parameters whose equals no later run could recognise.
+    An item that is signed anew is the same. `absolute` makes a path independent of the working directory; `located` is the
+    file in which a download ends, the same for every way to name it, where that can be said. Raises `InvalidRequest` for
+    what no later run could do again, and for parameters whose equals no later run could recognise.
     """
     match item:
         case Download():
-            sides = [_remote(item.source, item.params), _target(item, absolute)]
+            sides = [_remote(item.source, item.params), ["file", located or absolute(_target(item))]]
         case Upload():
             sides = [_remote(item.destination, item.params), _origin(item.source, absolute)]
         case FormUpload():
@@ -80,7 +81,8 @@ def item_key(item: Item, absolute: Callable[[str], str], path: bytes | None = No
         case _:
             raise InvalidRequest(Problem("item", "a Download, Upload or FormUpload", describe(item)))
     what = _digest("item", type(item).__name__, *sides, _options(item))
-    return ItemKey(what if item.id is None else _digest("id", canonical("id", item.id)), what, path)
+    row = what if item.id is None else _digest("id", canonical("id", item.id))
+    return ItemKey(row, what, None if located is None else path_key(located))
 
 
 def path_key(path: str) -> bytes:
@@ -176,13 +178,13 @@ def _fields(fields: Mapping[str, str]) -> list[list[str]]:
     return sorted([name.lower(), value] for name, value in fields.items() if name.lower() not in proof)
 
 
-def _target(item: Download, absolute: Callable[[str], str]) -> list[str]:
+def _target(item: Download) -> str:
     path = local_path(item)
     if path is None:
         raise InvalidRequest(
             Problem("destination", "a path or a Directory, in a run with a journal", describe(item.destination))
         )
-    return ["file", absolute(path)]
+    return path
 
 
 def local_path(item: Download) -> str | None:
@@ -213,7 +215,8 @@ class Verdict(Enum):
     """What is to be done about an item."""
 
     MOVE = "move it"
-    SKIP = "done before, or already in this run"
+    SKIP = "an equal item is done"
+    WAIT = "an equal item is under way in this run"
     REFUSE = "its id is another item's"
     CLASH = "its path is another item's"
     DAMAGED = "its row cannot be read"
@@ -226,9 +229,11 @@ class Row:
     state: State
     memo: Mapping[str, Any] | None = None
 
-    def counts_in(self, run: int) -> bool:
-        """Whether what the row says holds in run number `run`: its item is done, or was begun in this run."""
-        return self.state is State.DONE or self.run == run
+    def same_item(self, run: int) -> Verdict:
+        """What is done in run number `run` about an item equal to the row's. One that failed may be tried again."""
+        if self.state is State.DONE:
+            return Verdict.SKIP
+        return Verdict.WAIT if self.state is State.BEGUN and self.run == run else Verdict.MOVE
 
 
 def row_of(values: Sequence[object]) -> Row:
@@ -243,14 +248,13 @@ def verdict(row: Row | None, what: bytes, run: int, holder: Row | None = None) -
     """What is done in run number `run` about an item that moves `what`: by its `row`, and the `holder` of its path, another
     item's row.
     """
-    if row is not None:
-        if row.what != what:
-            return Verdict.REFUSE
-        if row.counts_in(run):
-            return Verdict.SKIP
-    if holder is None or not holder.counts_in(run):
-        return Verdict.MOVE
-    return Verdict.SKIP if holder.what == what else Verdict.CLASH
+    if row is not None and row.what != what:
+        return Verdict.REFUSE
+    told = Verdict.MOVE if row is None else row.same_item(run)
+    if told is not Verdict.MOVE or holder is None:
+        return told
+    told = holder.same_item(run)
+    return told if told is Verdict.MOVE or holder.what == what else Verdict.CLASH
 
 
 def _is_size(value: object) -> bool:

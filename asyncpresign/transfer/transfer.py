@@ -296,8 +296,9 @@ class Transfer:
 
         `items` is read only as fast as there is room: at most about twice `concurrency` items are alive at once. Leaving
         the context early stops what is under way and leaves nothing of it. What `items` itself raises is raised to who
-        reads the results, after those of the items before. Two downloads never end in one file: an item that comes twice is
-        moved once, the other one is skipped; a different one that goes to the same path is an `UnsafePathError`.
+        reads the results, after those of the items before. Two downloads never end in one file: of equal items
+        the later ones wait for the first and are skipped when it is done; a different one that goes to the same path, or to
+        an open file of that path, is an `UnsafePathError`.
         """
         self._check_entered()
         async with Places(self._exchange) as places:

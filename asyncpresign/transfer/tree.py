@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from unicodedata import normalize
 
 from ..errors import InvalidRequest, LocalFileError, Problem, UnsafePathError, describe
 from ..models import PresignedRequest, S3Object
-from .folders import LinkInPath, Spot, spot_below
+from .folders import LinkInPath, Spot, identity_of, spot_below
 from .paths import Directory, folded
 from .sinks import regular
 from .sources import TreePath
@@ -75,6 +76,31 @@ class Locator:
         real, mixes = self._folder(folder or os.curdir)
         found = os.path.join(real, name)
         return folded(found) if mixes else found
+
+    def identify(self, file: object) -> tuple[str, str | None]:
+        """The inode of an open file of the caller's, and what `locate` says of its path, if that still leads to it.
+
+        An empty string for what has no descriptor, or is a device, which takes what many write.
+        """
+        try:
+            status = os.fstat(file.fileno())  # type: ignore[attr-defined]
+        except Exception:  # noqa: BLE001 (the caller's own object)
+            return "", None
+        if stat.S_ISCHR(status.st_mode):
+            return "", None
+        try:
+            name = os.fsdecode(file.name)  # type: ignore[attr-defined]
+            path = self.locate(name) if os.path.samestat(os.stat(name), status) else None
+        except Exception:  # noqa: BLE001 (the caller's own object; many have no name)
+            path = None
+        return identity_of(status), path
+
+    def inode(self, path: str) -> str:
+        """Of the file that is there, as `identify` says it; an empty string if there is none."""
+        try:
+            return identity_of(os.stat(path))
+        except (OSError, ValueError):
+            return ""
 
     def _folder(self, folder: str) -> tuple[str, bool]:
         try:

@@ -678,12 +678,18 @@ FAULTS: Mapping[str, Fault] = {
     "no ranges": Fault(
         happens="200 to a range, with the whole object", kinds=(Kind.RANGES,), attempts=1, sees="received as a whole"
     ),
+    "ranges refused": Fault(
+        happens="400, 403, 405, 406, 416, 417 or 501 to the first ranges, and 200 without one",
+        kinds=(Kind.RANGES,),
+        attempts=1,
+        sees="received as a whole",
+    ),
     "no longer large": Fault(
-        happens="416 to the first byte of an object of known size",
+        happens="416 to the first byte of an object of known size, which is empty now",
         kinds=(Kind.RANGES,),
         error=IntegrityError,
         attempts=6,
-        sees="the object is empty",
+        sees="the object has 0 bytes, not the 12582912 that were expected",
     ),
     # --- the disk
     "disk full": Fault(

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from asyncpresign import S3Object, Transfer
+from asyncpresign import AccessDenied, S3Object, Transfer
 from asyncpresign.transfer.plan import MiB
 
 from .fake_transport import Say, World, error
@@ -27,7 +28,7 @@ from .test_transfer_faults import OBJECT, TARGET, signer_for
 LARGE, OTHER = (random.Random(seed).randbytes(12 * MiB) for seed in (8, 9))
 FIRST, SECOND = "bytes=0-5242879", "bytes=5242880-10485759"
 EXPIRED = error(403, "AccessDenied", "Request has expired")
-EMPTY = error(416, "InvalidRange")
+SMALL = LARGE[:5000]
 
 
 async def fetch(fault: Fault, store: ObjectStore, path: Path, place: Any = None, **options: Any) -> list[str | None]:
@@ -84,8 +85,38 @@ async def test_a_fault_in_a_range(fault: Fault, faults: Any, place: S3Object | N
 
 
 async def test_an_object_that_is_no_longer_large(tmp_path: Path) -> None:
-    store = ObjectStore(LARGE, faults={"bytes=0-0": [EMPTY] * 6})
-    await fetch(FAULTS["no longer large"], store, tmp_path / "file", size=len(LARGE))
+    await fetch(FAULTS["no longer large"], ObjectStore(b""), tmp_path / "file", size=len(LARGE))
+
+
+REFUSALS = [400, 403, 405, 406, 416, 417, 501]
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+@pytest.mark.parametrize("known", [True, False], ids=["size known", "size unknown"])
+async def test_a_server_that_refuses_ranges(known: bool, status: int, tmp_path: Path) -> None:
+    refusal = error(status, "")
+    store = ObjectStore(
+        LARGE, faults={wanted: [refusal] * 9 for wanted in ("bytes=0-0", FIRST, SECOND, "bytes=10485760-12582911")}
+    )
+    asked = await fetch(FAULTS["ranges refused"], store, tmp_path / "file", size=len(LARGE) if known else None)
+    assert asked[-1] is None
+    assert len(asked) <= (2 if known else 5)
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+async def test_a_server_that_refuses_to_go_on(status: int, tmp_path: Path) -> None:
+    """A body broke off; a range is refused, so the object is asked for from its first byte."""
+    store = ObjectStore(SMALL, faults={None: [Cut(1000)], "bytes=1000-": [error(status, "")]})
+    fault = replace(FAULTS["ranges refused"], attempts=2)
+    assert await fetch(fault, store, tmp_path / "file") == [None, "bytes=1000-", None]
+
+
+async def test_a_refusal_after_a_range_is_about_something_else(tmp_path: Path) -> None:
+    """Nothing that has arrived is given up for it."""
+    store = ObjectStore(LARGE, faults={SECOND: [error(403, "AccessDenied")]})
+    fault = replace(FAULTS["ranges refused"], error=AccessDenied, sees="AccessDenied")
+    asked = await fetch(fault, store, tmp_path / "file", size=len(LARGE))
+    assert None not in asked
 
 
 # --- the disk ---------------------------------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ from asyncpresign.transfer.ranges import (
     likely_part_size,
     read_head,
     requested_range,
-    unsatisfied_total,
 )
 
 HEADS: dict[str, tuple[int, dict[str, str], Head]] = {
@@ -144,11 +143,6 @@ def test_a_range_of_the_callers(value: str) -> None:
 def test_what_is_no_range(value: Any) -> None:
     with pytest.raises(InvalidRequest, match="range: expected a text such as 'bytes=0-99'"):
         check_range(value)
-
-
-@pytest.mark.parametrize(("value", "total"), [("bytes */0", 0), ("bytes */9", 9), ("bytes 0-1/9", None), ("", None)])
-def test_the_size_that_a_416_says(value: str, total: int | None) -> None:
-    assert unsatisfied_total({"content-range": value}) == total
 
 
 @pytest.mark.parametrize(

@@ -267,6 +267,16 @@ def meaning(error: TransferError) -> Action:
             return Action.FAIL
 
 
+# What servers, gateways and CDNs that take no `Range` say to one, instead of ignoring it as they may.
+# https://www.rfc-editor.org/rfc/rfc9110#name-range
+_RANGE_REFUSALS = frozenset({400, 403, 405, 406, 416, 417, 501})
+
+
+def refuses_range(error: ResponseError) -> bool:
+    """Whether `error`, the response to the first request for a range, may not come to a request for the whole object."""
+    return error.status in _RANGE_REFUSALS and meaning(error) is Action.FAIL
+
+
 # Characters of an HTTP date, which has 29, and digits of a number of seconds.
 _DATE = 64
 _DIGITS = 9

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, get_args
 from ..errors import InvalidRequest, LocalFileError, Problem, ResponseError, describe
 from ..http.transport import Answer
 from ..models import PresignedRequest, S3Object
+from .decide import refuses_range
 from .exchange import Exchange, Moved, Sign, with_headers
 from .folders import Spot, open_spot
 from .gates import Lane
@@ -20,8 +21,6 @@ from .paths import Directory
 from .ranges import byte_range, check_range, likely_part_size, read_head, requested_range
 from .sinks import check_destination, feed, open_sink, path_spot, size_of
 from .tree import destination_of
-
-_UNSATISFIED = 416
 
 
 async def download(exchange: Exchange, item: Download) -> tuple[Moved, int]:
@@ -111,7 +110,7 @@ async def _what_is_there(
     proof, part_size, attempts = expected.proof, 0, 0
     if proof is None:
         (total, proofs), attempts = await exchange.persist(
-            _probing(exchange, sign, expected), exchange.allowed(item.source, None)
+            _probing(exchange, sign, expected, size), exchange.allowed(item.source, None)
         )
         if total != size:
             return None
@@ -125,9 +124,16 @@ async def _what_is_there(
     return (Moved(size, proof.name, status=Status.SKIPPED), attempts) if hasher.digest() == proof.digest else None
 
 
-def _probing(exchange: Exchange, sign: Sign, expected: Expected) -> Callable[[int], Awaitable[tuple[int | None, list[Proof]]]]:
-    """One byte tells the size and the ETag, and a GET's signature is good for it, as it is not for a HEAD."""
-    headers = {"Range": byte_range(0, 1), **({"If-Match": expected.if_match} if expected.if_match else {})}
+def _probing(
+    exchange: Exchange, sign: Sign, expected: Expected, size: int
+) -> Callable[[int], Awaitable[tuple[int | None, list[Proof]]]]:
+    """Ask for the size and the digests of what may be the `size` bytes that are there; None for a size that is not said.
+
+    One byte is enough, and a GET's signature is good for it, as it is not for a HEAD; an empty object has none.
+    """
+    headers = {"If-Match": expected.if_match} if expected.if_match else {}
+    if size:
+        headers["Range"] = byte_range(0, 1)
 
     async def attempt(_: int) -> tuple[int | None, list[Proof]]:
         try:
@@ -135,10 +141,9 @@ def _probing(exchange: Exchange, sign: Sign, expected: Expected) -> Callable[[in
                 head = read_head(answer.status, answer.headers)
                 return head.total, offered(answer.headers, whole=not head.ranged)
         except ResponseError as error:
-            if error.status != _UNSATISFIED:
+            if not size or not refuses_range(error):
                 raise
-            # Only an empty object has no first byte.
-            return 0, []
+            return None, []
 
     return attempt
 

@@ -28,7 +28,7 @@ from ..errors import (
 )
 from ..http.transport import Answer
 from .crew import work_through
-from .decide import Action
+from .decide import Action, refuses_range
 from .exchange import Exchange, Moved, Sign, with_headers
 from .files import CHUNK, SMALL
 from .gates import Lane
@@ -36,8 +36,6 @@ from .integrity import Hasher, Proof, offered, update
 from .plan import PARTS_AT_ONCE, Piece, part_size_for, pieces
 from .ranges import Head, byte_range, likely_part_size, read_head
 from .sinks import Sink
-
-_UNSATISFIED = 416
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,9 @@ class _Final(Exception):
 
 
 class _NoRanges(Exception):
-    """The object has to come in one answer: a range was answered with all of it, or with nothing that says of what version."""
+    """The object has to come in one response: a range was refused, or the response to it was all of the object, or nothing
+    that says of what version.
+    """
 
 
 async def receive(answer: Answer, at: int, end: int | None, chunk: int, keep: Callable[[bytes, int], Awaitable[None]]) -> None:
@@ -126,6 +126,8 @@ class Incoming:
         self._split = False
         self._following = False
         self._doubtful = False
+        # The server has responded to a range with a range, so that a refusal is about something else.
+        self._takes_ranges = False
 
     async def fetch(self) -> tuple[Moved, int]:
         try:
@@ -205,14 +207,14 @@ class Incoming:
                     await self._clear_memo()
                 await receive(answer, at, self._total, self._chunk, self._keep)
         except ResponseError as error:
-            if error.status == _UNSATISFIED and probe:
-                raise IntegrityError(f"the object is empty, and not of the {self._expected.size} bytes expected") from None
+            if (probe or at) and refuses_range(error):
+                raise _NoRanges from None
             raise
         return False
 
     def _begins_ranges(self, answer: Answer, head: Head, probe: bool) -> bool:
-        if probe and not head.ranged:
-            self._ranges = False
+        if probe:
+            self._ranges = self._takes_ranges = head.ranged
         self._begin(head, answer, whole=probe or not head.ranged)
         if self._is_large(self._total) and self._pin:
             return True
@@ -323,6 +325,7 @@ class Incoming:
             await self._clear_memo()
             return todo
         self._done = done
+        self._takes_ranges = done > 0
         self._arrived = arrived
         missing = [piece for piece in todo if piece.number not in self._arrived]
         await self._follow()
@@ -350,12 +353,18 @@ class Incoming:
         async def attempt(at: int) -> None:
             nonlocal got
             got, start = at, piece.start + at
-            async with self._exchange.answer(self._asking(start, end)) as answer:
-                head = read_head(answer.status, answer.headers)
-                if not head.ranged:
-                    raise _NoRanges
-                self._check(head)
-                await receive(answer, start, end, self._chunk, keep)
+            try:
+                async with self._exchange.answer(self._asking(start, end)) as answer:
+                    head = read_head(answer.status, answer.headers)
+                    if not head.ranged:
+                        raise _NoRanges
+                    self._check(head)
+                    self._takes_ranges = True
+                    await receive(answer, start, end, self._chunk, keep)
+            except ResponseError as error:
+                if not self._takes_ranges and refuses_range(error):
+                    raise _NoRanges from None
+                raise
 
         _, attempts = await self._exchange.persist(attempt, self._allowed, lambda: got)
         self._retried += attempts - 1

@@ -17,7 +17,6 @@ from .plan import MiB, part_size_for
 _RANGE = re.compile(r"bytes=(?:(\d{1,19})-(\d{0,19})|-(\d{1,19}))", re.ASCII)
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII | re.IGNORECASE)
 _SIZE = re.compile(r"\d{1,19}", re.ASCII)
-_UNSATISFIED = re.compile(r"bytes \*/(\d{1,19})", re.ASCII | re.IGNORECASE)
 # Azure's own name comes first, as it does there.
 _RANGE_HEADERS = ("x-ms-range", "range")
 _PART_NUMBER = re.compile(r"[?&]partNumber=")
@@ -104,12 +103,6 @@ def _span(wanted: str, total: int) -> tuple[int, int] | None:
     if suffix is not None:
         return max(0, total - int(suffix)), total - 1
     return int(first), min(int(last), total - 1) if last else total - 1
-
-
-def unsatisfied_total(headers: Mapping[str, str]) -> int | None:
-    """The size of an object that has no byte in the range asked for, when a 416 says it."""
-    found = _UNSATISFIED.fullmatch(headers.get("content-range", ""))
-    return int(found[1]) if found else None
 
 
 def likely_part_size(total: int, parts: int, ours: int | None = None) -> int | None:

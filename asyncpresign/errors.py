@@ -13,7 +13,7 @@
           AccessDenied  URLExpired  SignatureMismatch  NotFound  PreconditionFailed  Conflict  Redirected
           SlowDown  ServerError
         IntegrityError                     the bytes are not the ones promised
-        LocalFileError (also OSError)      .path
+        LocalFileError (also OSError)      .path, .errno; FileNotFoundError or PermissionError where that was the cause
       JournalError                         another job's, locked, damaged
 
 This module imports nothing of the package but `_values` and, when a text is redacted, `_redaction`; and nothing outside the
@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from errno import EACCES, ENOENT, EPERM
 
 from ._values import dataclass
 
@@ -193,15 +194,50 @@ class IntegrityError(TransferError):
 
 
 class LocalFileError(TransferError, OSError):
-    """The local side of a transfer failed. `path` is the file; the message says what the system said."""
+    """The local side of a transfer failed. One that a `FileNotFoundError` or `PermissionError` caused is one too.
 
-    def __init__(self, message: str, *, path: str = "", request: str = "", attempts: int = 1) -> None:
+    `path` (also `filename`) is the file, and the message what the system said. `errno` and `strerror` are the system's; None
+    where it was not the system that failed.
+    """
+
+    def __new__(  # noqa: PYI034 (one of a class for the cause)
+        cls, message: str, *, path: str = "", errno: int | None = None, request: str = "", attempts: int = 1
+    ) -> LocalFileError:
+        return super().__new__(_SYSTEM_ERRORS.get(errno, cls) if cls is LocalFileError else cls, message)
+
+    def __init__(self, message: str, *, path: str = "", errno: int | None = None, request: str = "", attempts: int = 1) -> None:
         TransferError.__init__(self, message, request=request, attempts=attempts)
         self.path = path
+        self.filename = path or None
+        self.errno = errno
+        self.strerror = None if errno is None else message
 
     def __str__(self) -> str:
         text = TransferError.__str__(self)
         return f"{self.path}: {text}" if self.path else text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The system's attributes are none of the instance's dictionary.
+        return _local_file_error, (self.message, self.path, self.errno), self.__dict__
+
+
+def _local_file_error(message: str, path: str, errno: int | None) -> LocalFileError:
+    return LocalFileError(message, path=path, errno=errno)
+
+
+class _LocalFileNotFound(LocalFileError, FileNotFoundError):
+    """There is no such file or folder."""
+
+
+class _LocalPermissionDenied(LocalFileError, PermissionError):
+    """The system refuses it to this user."""
+
+
+_SYSTEM_ERRORS: dict[int | None, type[LocalFileError]] = {
+    ENOENT: _LocalFileNotFound,
+    EACCES: _LocalPermissionDenied,
+    EPERM: _LocalPermissionDenied,
+}
 
 
 class JournalError(PresignError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from asyncpresign.transfer.sinks import open_sink
 from asyncpresign.transfer.sources import open_source
 
 from .fake_transport import FakeTransport, Say, World, make_signer
+from .test_files import posix
 
 METHODS = ("tell", "seek", "seekable", "read", "write", "truncate")
 
@@ -176,3 +178,31 @@ async def test_objects_whose_attributes_raise() -> None:
         with pytest.raises(InvalidRequest, match="source"):
             await moving.upload(Stuck(), S3Object("b", "k"), size=3)  # type: ignore[arg-type]
         assert (await moving.upload(Nameless(b"abc"), S3Object("b", "k"))).size == 3
+
+
+# --- what the system says ---------------------------------------------------------------------------------------------
+
+
+class Full(io.BytesIO):
+    def write(self, _: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left")
+
+
+@posix
+async def test_an_error_of_the_system_can_be_caught_as_pythons_own(tmp_path: Path) -> None:
+    """With its number and the file, whichever side failed."""
+    missing, folder = tmp_path / "none", tmp_path / "none" / "file"
+    async with Transfer(transport=FakeTransport(otherwise=Say(body=b"x"))) as moving:
+        with pytest.raises(FileNotFoundError) as caught:
+            await moving.upload(missing, "http://s3.test/bucket/key")
+        assert (caught.value.errno, caught.value.filename) == (errno.ENOENT, str(missing))
+        with pytest.raises(FileNotFoundError) as caught:
+            await moving.download("http://s3.test/bucket/key", folder)
+        assert (caught.value.errno, caught.value.filename) == (errno.ENOENT, str(folder))
+        with pytest.raises(OSError, match="cannot be written") as full:
+            await moving.download("http://s3.test/bucket/key", Full())
+        assert (full.value.errno, full.value.filename) == (errno.ENOSPC, None)
+        (tmp_path / "there").write_bytes(b"")
+        with pytest.raises(OSError, match="exists") as there:
+            await moving.download("http://s3.test/bucket/key", tmp_path / "there", if_exists="error")
+        assert there.value.errno == errno.EEXIST

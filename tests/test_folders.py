@@ -26,7 +26,7 @@ from asyncpresign.transfer.folders import LinkInPath, identity_of, spot_at, spot
 from asyncpresign.transfer.platforms import PLATFORM, Platform, platform_of
 from asyncpresign.transfer.sinks import Sink, feed, open_sink, size_of
 from asyncpresign.transfer.sources import TreePath, open_source
-from asyncpresign.transfer.tree import destination_of, walk
+from asyncpresign.transfer.tree import Found, destination_of, walk
 
 from .fake_transport import FakeTransport, Say, World, make_signer
 from .test_files import open_files, pattern, posix
@@ -576,10 +576,14 @@ def test_a_deep_tree_is_walked(depth: int, name: str, files: int, problems: list
     (root / "z").write_bytes(b"z")
     with deep(root, depth, name):
         found = list(walk(str(root)))
-    assert [entry.problem for entry in found if entry.problem] == problems
-    reached = [entry.name for entry in found if not entry.problem]
+    assert [message(entry) for entry in found if entry.error] == problems
+    reached = [entry.name for entry in found if not entry.error]
     assert reached[-1] == "z"
     assert sum(name.endswith("/file") for name in reached) in (files, files + 1)
+
+
+def message(found: Found) -> str:
+    return found.error.message if isinstance(found.error, LocalFileError) else ""
 
 
 def test_a_folder_that_is_gone_when_it_is_reached_is_one_problem(root: Path) -> None:
@@ -593,7 +597,7 @@ def test_a_folder_that_is_gone_when_it_is_reached_is_one_problem(root: Path) -> 
     (root / "c" / "file").unlink()
     (root / "c").rmdir()
     (root / "c").write_bytes(b"a file now")
-    rest = [(entry.name, entry.problem) for entry in found]
+    rest = [(entry.name, message(entry)) for entry in found]
     assert rest == [("b", os.strerror(errno.ENOENT)), ("c", os.strerror(errno.ENOTDIR)), ("d/file", "")]
 
 

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import copy
+import errno
+import pickle
 import traceback
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -157,7 +160,7 @@ LEAKS: dict[str, Callable[[], Any]] = {
     "secret in metadata": lambda: SIGNER.presign("put_object", {**OBJECT, "Metadata": {"a": SECRET + "\n"}}),
     "secret in a field": lambda: SIGNER.presign_post("bucket", "key", fields={"x-amz-meta-a": SECRET + "\n"}),
     "secret in a condition": lambda: SIGNER.presign_post("bucket", "key", conditions=[["eq", SECRET, TOKEN], SECRET]),
-    "secret as key": lambda: SIGNER.presign_post("bucket", SECRET + "\n"),
+    "secret as key": lambda: SIGNER.presign_post("bucket", SECRET + "\ud800"),
     "secret as range": lambda: SIGNER.presign_post("bucket", "key", content_length_range=(SECRET, TOKEN)),
     # type: ignore[arg-type]
     "secret as life": lambda: SIGNER.presign("get_object", OBJECT, expires_in=SECRET),  # type: ignore[arg-type]
@@ -291,7 +294,29 @@ def test_a_local_file_error_says_which_file() -> None:
     assert str(error) == "/data/x: GET /k: No space left on device"
     assert str(LocalFileError("gone")) == "gone"
     assert isinstance(error, OSError)
-    assert error.path == "/data/x"
+    assert (error.path, error.filename) == ("/data/x", "/data/x")
+    assert (error.errno, error.strerror) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOENT, FileNotFoundError),
+        (errno.EACCES, PermissionError),
+        (errno.EPERM, PermissionError),
+        (errno.ENOSPC, LocalFileError),
+        (None, LocalFileError),
+    ],
+)
+def test_a_local_file_error_is_what_the_system_raised(number: int | None, kind: type[Exception]) -> None:
+    error = LocalFileError("said by the system", path="/data/x", errno=number, request="GET /k", attempts=2)
+    for each in (error, pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert isinstance(each, kind)
+        assert isinstance(each, LocalFileError)
+        assert isinstance(each, FileNotFoundError) == (kind is FileNotFoundError)
+        assert (each.errno, each.filename, each.attempts) == (number, "/data/x", 2)
+        assert each.strerror == (None if number is None else "said by the system")
+        assert str(each) == "/data/x: GET /k: said by the system (after 2 attempts)"
 
 
 def test_what_was_read_of_a_url_is_shown_without_what_grants_access() -> None:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import islice
 
-from ..errors import InvalidRequest, LocalFileError, PresignError, Problem, UnsafePathError
+from ..errors import InvalidRequest, Problem, UnsafePathError
 from ..models import S3Object
 from .exchange import Exchange
 from .items import Download, Item, Status, TransferResult, Upload
@@ -75,14 +75,8 @@ async def uploads_below(
         for file in batch:
             if wanted.has(file.name):
                 item = Upload(file.path, S3Object(bucket, key_below(prefix, file.name)))
-                yield item if not file.problem else Settled(refused(item, _refusal(file)))
+                yield item if file.error is None else Settled(refused(item, file.error))
 
 
 def _some(found: Iterator[Found]) -> list[Found]:
     return list(islice(found, BATCH))
-
-
-def _refusal(file: Found) -> PresignError:
-    if file.is_link:
-        return UnsafePathError(Problem("source", "a file of the tree itself", f"{file.path!r}, {file.problem}"))
-    return LocalFileError(file.problem, path=file.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -102,7 +103,7 @@ async def _what_is_there(
     if size is None:
         return None
     if item.if_exists == "error":
-        raise LocalFileError("exists already", path=spot.path)
+        raise LocalFileError("exists already", path=spot.path, errno=errno.EEXIST)
     if item.if_exists == "skip":
         return Moved(size, None, status=Status.SKIPPED), 0
     if expected.size not in (None, size) or expected.part:

@@ -133,8 +133,16 @@ def attribute(value: object, name: str) -> Any:
         return None
 
 
-def local_error(error: OSError, path: str) -> LocalFileError:
-    return LocalFileError(error.strerror or type(error).__name__, path=path)
+def local_error(error: OSError | ValueError, path: str) -> LocalFileError:
+    """What the system said of `path`, with its number; a `ValueError` is of a path that no system can hold."""
+    if isinstance(error, OSError):
+        return LocalFileError(error.strerror or type(error).__name__, path=path, errno=error.errno)
+    return LocalFileError(type(error).__name__, path=path)
+
+
+def callers_error(message: str, error: Exception, path: str = "") -> LocalFileError:
+    """That an object of the caller's raised `error`, whose own text is not shown."""
+    return LocalFileError(f"{message}: {type(error).__name__}", path=path, errno=getattr(error, "errno", None))
 
 
 def refuse_url(argument: str, path: str) -> None:

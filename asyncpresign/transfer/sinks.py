@@ -15,7 +15,20 @@ from contextlib import suppress
 from typing import Any, BinaryIO, Protocol
 
 from ..errors import InvalidRequest, LocalFileError, Problem, describe
-from .files import CHUNK, SMALL, Threads, attribute, local_error, no_path, path_of, read_at, refuse_url, what_it_is, write_at
+from .files import (
+    CHUNK,
+    SMALL,
+    Threads,
+    attribute,
+    callers_error,
+    local_error,
+    no_path,
+    path_of,
+    read_at,
+    refuse_url,
+    what_it_is,
+    write_at,
+)
 from .folders import Spot, identity_of, open_spot, spot_at
 from .items import Place
 from .platforms import PLATFORM, Platform
@@ -247,7 +260,7 @@ class _FileSink(_InOrder):
         try:
             await self._threads.run(call, *arguments)
         except Exception as error:
-            raise LocalFileError(f"the destination cannot be written: {type(error).__name__}") from error
+            raise callers_error("the destination cannot be written", error) from error
 
 
 def _write_file(file: BinaryIO, data: bytes) -> None:
@@ -282,8 +295,8 @@ def path_spot(destination: str | os.PathLike[str], platform: Platform = PLATFORM
         if not path.endswith(os.sep):
             return regular(spot_at(path, platform))
         got = what_it_is(stat.S_IFDIR) if os.path.isdir(path) else "one that ends as a directory's does"
-    except FileNotFoundError:
-        raise LocalFileError("its folder does not exist", path=path) from None
+    except FileNotFoundError as error:
+        raise LocalFileError("its folder does not exist", path=path, errno=error.errno) from None
     except OSError as error:
         raise local_error(error, path) from None
     except InvalidRequest:

@@ -20,7 +20,19 @@ import anyio
 
 from ..errors import InvalidRequest, LocalFileError, Problem, UnsafePathError, describe
 from ..http.transport import RequestBody
-from .files import CHUNK, SMALL, Threads, attribute, local_error, no_path, path_of, read_at, refuse_url, what_it_is
+from .files import (
+    CHUNK,
+    SMALL,
+    Threads,
+    attribute,
+    callers_error,
+    local_error,
+    no_path,
+    path_of,
+    read_at,
+    refuse_url,
+    what_it_is,
+)
 from .folders import LinkInPath, spot_below
 from .items import Source
 from .platforms import PLATFORM, Platform
@@ -217,8 +229,6 @@ class _File:
         if not chunk:
             told = f"ended {self._size - offset} bytes before its size of {self._size}"
             raise LocalFileError(f"changed while it was read: {told}", path=self._name)
-        if len(chunk) > length:
-            raise LocalFileError(f"its read({length}) returned {len(chunk)} bytes", path=self._name)
         await _show(chunk, seen, self._threads)
         return chunk
 
@@ -240,7 +250,7 @@ class _File:
             try:
                 return await self._threads.run(call, *arguments)
             except Exception as error:
-                raise LocalFileError(f"the source cannot be read: {type(error).__name__}", path=self._name) from error
+                raise callers_error("the source cannot be read", error, self._name) from error
 
     def close(self) -> None:
         """The file is the caller's."""
@@ -273,7 +283,7 @@ class _Stream:
             except StopAsyncIteration:
                 return False
             except Exception as error:
-                raise LocalFileError(f"the source raised {type(error).__name__}", path="file") from error
+                raise callers_error("the source cannot be read", error) from error
             if not isinstance(chunk, bytes | bytearray | memoryview):
                 raise InvalidRequest(Problem("source", "an async iterable of bytes", f"one that yields {describe(chunk)}"))
             self._rest = bytes(chunk)

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from unicodedata import normalize
 
-from ..errors import InvalidRequest, LocalFileError, Problem, UnsafePathError, describe
+from ..errors import InvalidRequest, LocalFileError, PresignError, Problem, UnsafePathError, describe
 from ..models import PresignedRequest, S3Object
+from .files import local_error
 from .folders import LinkInPath, Spot, identity_of, spot_below
 from .paths import Directory, folded
 from .sinks import regular
@@ -34,7 +35,7 @@ def destination_of(source: PresignedRequest | str | S3Object, destination: Direc
         expected = "a key whose path stays below the Directory"
         refused = Problem("key", expected, f"{path!r}, a symbolic link out of it")
     except OSError as error:
-        raise LocalFileError(error.strerror or type(error).__name__, path=path) from None
+        raise local_error(error, path) from None
     except ValueError:
         raise InvalidRequest(Problem("root", "a path that the system can hold", describe(root))) from None
     else:
@@ -53,7 +54,7 @@ def absolute(path: str) -> str:
             path = os.path.join(os.path.realpath(folder), name)
         return os.path.abspath(path)
     except OSError as error:
-        raise LocalFileError(error.strerror or type(error).__name__, path=path) from None
+        raise local_error(error, path) from None
 
 
 class Locator:
@@ -142,18 +143,17 @@ def mixes_case(folder: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file below a root: its `name` there, with `/`, and its `path`; `problem` says why it is none to be read."""
+    """A file below a root: its `name` there, with `/`, and its `path`; `error` says why it cannot be read."""
 
     name: str
     path: str
-    problem: str = ""
-    is_link: bool = False
+    error: PresignError | None = None
 
 
 def walk(root: str) -> Iterator[Found]:
     """All files below `root`, in the order of their names. Links are not followed. Raises `LocalFileError` for `root`.
 
-    A folder that cannot be read is found as a file with a `problem`. What is in memory grows with the depth of the tree and
+    A folder that cannot be read is found as a file with an `error`. What is in memory grows with the depth of the tree and
     the number of entries of the folders on the way, and no folder stays open.
     """
     # Entries that are left of each folder on the way, the next one last.
@@ -165,12 +165,16 @@ def walk(root: str) -> Iterator[Found]:
         name, path, is_folder, is_link = above[-1].pop()
         if not is_folder:
             # What is no regular file is refused where it is opened.
-            yield Found(name, TreePath(path, root, name), "a symbolic link" if is_link else "", is_link)
+            yield Found(name, TreePath(path, root, name), _linked(path) if is_link else None)
             continue
         try:
             above.append(_entries(path, f"{name}/"))
         except LocalFileError as error:
-            yield Found(name, path, error.message)
+            yield Found(name, path, error)
+
+
+def _linked(path: str) -> UnsafePathError:
+    return UnsafePathError(Problem("source", "a file of the tree itself", f"{path!r}, a symbolic link"))
 
 
 def _entries(folder: str, prefix: str) -> list[tuple[str, str, bool, bool]]:
@@ -182,7 +186,7 @@ def _entries(folder: str, prefix: str) -> list[tuple[str, str, bool, bool]]:
                 for entry in found
             ]
     except (OSError, ValueError) as error:
-        raise LocalFileError(getattr(error, "strerror", None) or type(error).__name__, path=folder) from None
+        raise local_error(error, folder) from None
     # As keys, in which a folder's name is followed by a slash.
     return sorted(entries, key=lambda entry: entry[0] + "/" * entry[2], reverse=True)
 
@@ -202,5 +206,5 @@ def folding(root: str, token: str) -> Callable[[str], str] | None:
         finally:
             os.rmdir(os.path.join(root, name))
     except OSError as error:
-        raise LocalFileError(error.strerror or type(error).__name__, path=root) from None
+        raise local_error(error, root) from None
     return folded if mixes else None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from asyncpresign import InvalidRequest
 from asyncpresign.http.framing import HeadScanner, check_request, ends_cleanly, url_problems
-from asyncpresign.http.transport import Request, host_of
+from asyncpresign.http.transport import Request
 
 GOOD_URLS = [
     "http://h",
@@ -75,20 +75,6 @@ def test_whatever_the_url_the_check_returns(url: str) -> None:
 def _has_bad_escape(url: str) -> bool:
     digits = set("0123456789abcdefABCDEF")
     return any(len(after[:2]) < 2 or not set(after[:2]) <= digits for after in url.split("%")[1:])
-
-
-@pytest.mark.parametrize(
-    ("url", "host"),
-    [
-        ("http://H.example/k", "h.example"),
-        ("https://h:443/", "h"),
-        ("http://h:443/", "h:443"),
-        ("HTTP://u:p@[::1]:80?x", "[::1]"),
-        ("no url", ""),
-    ],
-)
-def test_hosts_are_equal_whatever_their_case_and_default_port(url: str, host: str) -> None:
-    assert host_of(url) == host
 
 
 @pytest.mark.parametrize("value", ["h", "H", "h:443"])

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncpresign.transfer.hosts import ClockTrust, Hosts, is_loopback, origin_of
+from asyncpresign.http.transport import origin_of
+from asyncpresign.transfer.hosts import ClockTrust, Hosts, is_loopback
 
 ORIGINS = {
     "https://host/x": ("https", "host", "443"),
@@ -18,6 +19,8 @@ ORIGINS = {
     "https://host:9000?x=https://other/": ("https", "host", "9000"),
     "https://me:pa:ss@Host:1/x": ("https", "host", "1"),
     "https://host/me@other": ("https", "host", "443"),
+    "http://host:443/": ("http", "host", "443"),
+    "HTTP://u:p@[::1]:80?x": ("http", "[::1]", "80"),
     "http://[::1]:9000/x": ("http", "[::1]", "9000"),
     "http://[FE80::1]/x": ("http", "[fe80::1]", "80"),
     "ftp://host/x": ("", "", ""),

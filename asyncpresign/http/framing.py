@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from ..errors import InvalidRequest, Problem, describe
-from .transport import ORIGIN, Request, host_of
+from .transport import ORIGIN, Request, origin_of
 
 MAX_HEAD = 64 * 1024
 """Bytes of a response's head, with the interim (1xx) responses before it."""
@@ -84,9 +84,10 @@ def _length_problem(value: str, request: Request) -> tuple[str, str] | None:
 
 
 def _host_problem(value: str, request: Request) -> tuple[str, str] | None:
-    scheme, host = request.url.partition("://")[0], host_of(request.url)
-    given = "" if set("/?@") & set(value) else host_of(f"{scheme}://{value}")
-    return None if given == host else (f"{host}, the URL's host", ascii(value[:64]))
+    origin = origin_of(request.url)
+    scheme, host, port = origin
+    named = not set("/?@") & set(value) and origin_of(f"{scheme}://{value}") == origin
+    return None if named else (f"{host}:{port}, the URL's host", ascii(value[:64]))
 
 
 def _connection_problem(value: str, _: Request) -> tuple[str, str] | None:

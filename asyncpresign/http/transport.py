@@ -26,13 +26,16 @@ LIST_HEADERS = frozenset({"digest", "repr-digest", "content-digest", "x-goog-has
 """Headers whose value is a list, of which a server may send each member as a header of its own."""
 
 
-def host_of(url: str) -> str:
-    """Host and port of a URL, in lower case and without a default port; an empty string for an invalid URL."""
+def origin_of(url: str) -> tuple[str, str, str]:
+    """Scheme, host and port of `url`: scheme and host in lower case, the port explicit. Empty strings for an invalid URL.
+
+    https://www.rfc-editor.org/rfc/rfc9110#name-https-normalization-and-com
+    """
     found = ORIGIN.match(url)
     if found is None:
-        return ""
+        return "", "", ""
     scheme, host, port = found.groups()
-    return host.lower() if port in (None, _DEFAULT_PORTS[scheme.lower()]) else f"{host.lower()}:{port}"
+    return scheme.lower(), host.lower(), port or _DEFAULT_PORTS[scheme.lower()]
 
 
 class RequestBody(Protocol):

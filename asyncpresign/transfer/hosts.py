@@ -1,8 +1,6 @@
-"""Which host a URL names, how far its clock is believed, and the registry of what is known about each host.
+"""How far the clock of a host is believed, and the registry of what is known about each host.
 
 It opens no socket and resolves no name.
-
-https://www.rfc-editor.org/rfc/rfc9110#name-https-normalization-and-com
 """
 
 from __future__ import annotations
@@ -15,23 +13,13 @@ from ipaddress import ip_address
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from ..http.transport import ORIGIN
+from ..http.transport import origin_of
 
 # Of hosts that no request uses. A job that visits more hosts than this in turn forgets those it visited first.
 IDLE_HOSTS = 1000
 
 _State = TypeVar("_State")
 _TOLERANCE = timedelta(minutes=15)
-_PORTS = {"http": "80", "https": "443"}
-
-
-def origin_of(url: str) -> tuple[str, str, str]:
-    """Scheme, host and port of `url`: scheme and host in lower case, the port explicit. Empty strings for an invalid URL."""
-    found = ORIGIN.match(url)
-    if found is None:
-        return "", "", ""
-    scheme, host, port = found.groups()
-    return scheme.lower(), host.lower(), port or _PORTS[scheme.lower()]
 
 
 def is_loopback(host: str) -> bool:

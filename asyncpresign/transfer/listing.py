@@ -88,7 +88,8 @@ async def _pages(exchange: Exchange, bucket: str, prefix: str, delimiter: str | 
     tokens, contents, empty = Circle(), Circle(), 0
     while True:
         page = await _page(exchange, params if token is None else {**params, "ContinuationToken": token})
-        entries = _entries(bucket, page)
+        # Two milliseconds for 1,000 keys.
+        entries = await exchange.threads.run(_entries, bucket, page)
         for _, entry in entries:
             yield entry
         if not page.is_truncated:

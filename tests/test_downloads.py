@@ -10,6 +10,7 @@ import os
 import random
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ RANGES = ["bytes=0-5242879", "bytes=5242880-10485759", "bytes=10485760-15728639"
 SLOW = error(503, "SlowDown")
 
 
-def transfer(store: ObjectStore, **options: Any) -> tuple[FakeTransport, Transfer]:
+def transfer(store: Any, **options: Any) -> tuple[FakeTransport, Transfer]:
     transport = FakeTransport(otherwise=store)
     options = {"part_size": 5 * MiB, "multipart_threshold": 16 * MiB, **options}
     return transport, Transfer(make_signer(), transport=transport, edge=World().edge(), **options)
@@ -846,6 +847,32 @@ async def test_the_part_that_the_caller_asked_for(source: Any, options: dict[str
     async with Transfer(make_signer(), transport=transport, edge=World().edge()) as moving:
         result = await moving.download(source, **options)
     assert (result.data, result.attempts) == (SMALL[5:10], 1 + len(wrong) + len(unsaid))
+
+
+@pytest.mark.parametrize(
+    ("source", "options"),
+    [
+        (OBJECT, {"params": FIVE}),
+        (OBJECT, {"params": {"PartNumber": 2}}),
+        (SIGNED_PART, {}),
+        (replace(SIGNED_PART, headers={}, url=f"{URL}&partNumber=2"), {}),
+        (f"{URL}&partNumber=2", {}),
+    ],
+)
+async def test_a_part_is_neither_split_nor_compared_with_a_file(source: Any, options: dict[str, Any], tmp_path: Path) -> None:
+    """Offsets in it are not those of the object, and its digest is not the object's."""
+    path = tmp_path / "file"
+    path.write_bytes(LARGE)
+    whole = Say(206, LARGE, {"content-range": f"bytes 0-{len(LARGE) - 1}/{len(LARGE)}", "etag": md5_etag(LARGE)})
+    part = Say(206, LARGE[5:10], {"content-range": f"bytes 5-9/{len(LARGE)}", "etag": md5_etag(LARGE)})
+    transport, moving = transfer(lambda request, _: whole if request.headers.get("Range") == "bytes=0-0" else part)
+    async with moving:
+        result = await moving.download(source, path, size=5, if_exists="verify", **options)
+        assert (result.status, path.read_bytes()) == (Status.DONE, LARGE[5:10])
+        path.write_bytes(b"12345")
+        result = await moving.download(source, path, if_exists="verify", **options)
+        assert (result.status, path.read_bytes()) == (Status.DONE, LARGE[5:10])
+    assert "bytes=0-0" not in [wanted for wanted, _ in asked(transport)]
 
 
 async def test_what_is_streamed_past_or_sent_is_the_part_asked_for_too() -> None:

@@ -109,4 +109,4 @@ def has_control(text: str) -> bool:
 def _is_ambiguous(value: str) -> bool:
     """Whether `value` has bytes that are no UTF-8, or white space inside that only some servers take for spaces."""
     inner = value.strip(" \t")
-    return not inner.isprintable() and any(each != " " and (each.isspace() or "\ud800" <= each <= "\udfff") for each in inner)
+    return any(each != " " and (each.isspace() or "\ud800" <= each <= "\udfff") for each in inner)

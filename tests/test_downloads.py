@@ -960,6 +960,15 @@ async def test_what_cannot_be_opened() -> None:
     assert len(transport.requests) == 1
 
 
+async def test_an_object_of_one_small_range_is_proven(tmp_path: Path) -> None:
+    """Its only piece is not in the file yet when it is read again to be hashed."""
+    _, moving = transfer(ObjectStore(LARGE[:3_000]), multipart_threshold=1_000)
+    async with moving:
+        result = await moving.download(URL, tmp_path / "file")
+    assert (result.verified_by, result.attempts) == ("md5", 1)
+    assert (tmp_path / "file").read_bytes() == LARGE[:3_000]
+
+
 # --- cancelled --------------------------------------------------------------------------------------------------------
 
 

@@ -157,6 +157,23 @@ async def test_pieces_in_any_order_and_read_again(threads: Threads, tmp_path: Pa
     assert (tmp_path / "file").read_bytes() == data
 
 
+@posix
+@pytest.mark.parametrize("size", [1, 5, SMALL, SMALL + 1])
+async def test_a_piece_of_any_size_can_be_read_again_and_synced(threads: Threads, tmp_path: Path, size: int) -> None:
+    sink = await open_sink(tmp_path / "file", "token", threads, durable=True)
+    await sink.write(pattern(size), 0)
+    again: list[bytes] = []
+    await sink.replay(again.append, 0, size)
+    assert b"".join(again) == pattern(size)
+    await sink.sync()
+    (temporary,) = tmp_path.glob(".asyncpresign-*")
+    assert temporary.stat().st_size == size
+    await sink.write(b"more", size)
+    await sink.commit()
+    sink.discard()
+    assert (tmp_path / "file").read_bytes() == pattern(size) + b"more"
+
+
 @pytest.mark.parametrize("durable", [False, True])
 @pytest.mark.parametrize("size", [0, 5, SMALL + 1])
 async def test_what_must_be_new_replaces_nothing(threads: Threads, tmp_path: Path, size: int, durable: bool) -> None:

@@ -130,10 +130,7 @@ class _PathSink:
         if self._file is None and not self._small and at == 0 and len(data) <= SMALL:
             self._small = data
             return
-        small, self._small = self._small, b""
-        if small:
-            await self._call(len(small), self._put, small, 0)
-        await self._call(len(data), self._put, data, at)
+        await self._call(len(self._small) + len(data), self._put, data, at)
 
     async def adopt(self, size: int, file: str, end: int) -> bool:
         await self._call(SMALL + 1, self._take_over, size, file, end)
@@ -189,7 +186,6 @@ class _PathSink:
 
     def _finish(self) -> None:
         file = self._open()
-        write_at(file, 0, self._small, self._platform)
         if self._durable:
             os.fsync(file)
         status = os.fstat(file)
@@ -200,10 +196,14 @@ class _PathSink:
             self._spot.sync()
 
     def _open(self) -> int:
+        """The file, with all that was written."""
         with self._opening:
             if self._file is None:
                 self._file = self._create()
                 self._exists = True
+            if self._small:
+                write_at(self._file, 0, self._small, self._platform)
+                self._small = b""
             return self._file
 
     def _create(self) -> int:

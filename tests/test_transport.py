@@ -710,6 +710,21 @@ async def test_a_surplus_that_comes_before_the_body_is_read_closes_the_connectio
         assert (await fetch(transport, get(server)))[2] == b"fine"
 
 
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+async def test_a_response_that_is_read_late_does_not_disturb_the_next_request(transport: Transport, method: str) -> None:
+    """All of it has arrived, so its connection is in use again, by a request whose body is not there yet."""
+    async with FaultServer([Reply(answer(200, b"first"))]) as server, transport.send(get(server)) as late:
+
+        async def read_late(number: int) -> None:
+            assert b"".join([chunk async for chunk in late.chunks()]) == b"first"
+
+        while not getattr(late, "_content").is_eof():  # noqa: B009 (of aiohttp's stream, which tells when all has arrived)
+            await asyncio.sleep(0)
+        body = Body([b"x"], read_late)
+        assert (await fetch(transport, Request(method, f"{server.origin}/k?{QUERY}", {}, body)))[2] == b"fine"
+        assert server.connections == 1
+
+
 async def test_a_response_that_comes_before_its_request_is_not_taken(transport: Transport) -> None:
     """The body's source is still waiting for its first byte, so nothing of the request has been sent."""
     async with FaultServer() as server:

@@ -265,6 +265,9 @@ class _Watch:
             return self._feed_head(data)
         if self._phase is _Phase.NOTHING and data:
             raise HttpProcessingError(message="the server sent bytes that no request asked for")
+        if self._payload is None:
+            # aiohttp feeds nothing while somebody reads what has arrived of the response before.
+            return (), False, b""
         self._feed_body(data)
         return (), False, b""
 

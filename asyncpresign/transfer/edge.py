@@ -18,10 +18,14 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """What a transfer asks of the world besides bytes: a time of day, seconds, chance, names and patience."""
+    """What a transfer asks of the world besides bytes: a time of day, seconds, chance, names and patience.
+
+    `stopwatch`, in seconds, measures how long a file call takes.
+    """
 
     now: Callable[[], datetime] = _now
     monotonic: Callable[[], float] = time.monotonic
     random: Callable[[], float] = random.random
     token: Callable[[], str] = lambda: secrets.token_hex(12)
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    stopwatch: Callable[[], float] = time.perf_counter

@@ -137,7 +137,7 @@ class Transfer:
             self._signer,
             self._retry,
             self._limits,
-            Threads(THREADS),
+            Threads(THREADS, self._edge.stopwatch),
             self._edge,
             self._sizes,
             self._require_checksum,

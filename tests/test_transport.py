@@ -6,6 +6,7 @@ A new transport is a further row of `TRANSPORTS`, and everything here holds for 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl as ssl_module
 import traceback
@@ -744,6 +745,19 @@ async def test_a_response_that_comes_before_its_request_is_not_taken(transport: 
 
 
 # --- time limits ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="looks at processes through /proc")
+@pytest.mark.parametrize("size", [100_000, 1 << 24])
+async def test_a_connection_whose_peer_stops_reading_is_closed(factory: Factory, size: int) -> None:
+    """Also when all of the body was written, and some of it waits in the connection's own buffer."""
+    async with FaultServer([Reply(b"", Then.STALL, Read.HEAD)]) as server, factory(stall=0.05) as transport:
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(NetworkError):
+            await fetch(transport, put(server, Body([bytes(size)])))
+        await asyncio.sleep(0)
+        assert len(os.listdir("/proc/self/fd")) - before == server.open == 1
+
 
 _HEAD = b"HTTP/1.1 200 OK\r\n"
 SLOW = {

@@ -104,11 +104,13 @@ class _Payload(aiohttp.Payload):
             await chunks.aclose()
 
     async def stop(self) -> None:
-        """Wait until nobody reads the source any more: aiohttp cancels who does, and goes on."""
+        """Wait until nobody reads the source any more: aiohttp cancels who does, and goes on. Drop what was not sent."""
         if self._writing is not None and not self._writing.done():
             self._writing.cancel()
             with anyio.CancelScope(shield=True):
                 await asyncio.wait([self._writing])
+        if self.watch is not None:
+            self.watch.drop_unsent()
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         await self.write(writer)
@@ -227,6 +229,8 @@ class _Watch:
 
     def __init__(self, protocol: Any, bodyless: bool, stall: float) -> None:
         self._protocol = protocol
+        # The protocol forgets it when it closes it.
+        self._transport = protocol.transport
         self._parser = protocol._parser
         self._bodyless = bodyless
         self._stall = stall
@@ -256,6 +260,11 @@ class _Watch:
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+
+    def drop_unsent(self) -> None:
+        """Close a connection that was given up: asyncio keeps it open until the peer has read all that was written."""
+        if self._transport.is_closing() and self._transport.get_write_buffer_size():
+            self._transport.abort()
 
     # --- what aiohttp calls
 

@@ -90,9 +90,6 @@ class Credentials:
             for name, value in {**required, **optional}.items()
             if isinstance(value, str) and not value.isprintable()
         ]
-        # An access key is named in every URL, where a slash ends it.
-        if isinstance(self.access_key_id, str) and "/" in self.access_key_id:
-            problems.append(Problem("access_key_id", "an access key id, without '/'", "another text"))
         if self.expires_at is not None and utc(self.expires_at) is None:
             problems.append(Problem("expires_at", "a datetime with a time zone", describe(self.expires_at)))
         if problems:

@@ -6,12 +6,16 @@ patched: its clock is frozen at its own seam, and its headers are read off the r
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import copy
+import hashlib
+import itertools
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 from unittest import mock
@@ -22,7 +26,7 @@ import botocore.session
 from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.credentials import Credentials as BotocoreCredentials
-from botocore.exceptions import BotoCoreError
+from botocore.validate import ParamValidator
 
 from asyncpresign import Credentials, InvalidRequest, Presigner, PresignError, UnsupportedRequest
 from asyncpresign._s3.forms import form_field
@@ -47,6 +51,8 @@ class Place:
     use_fips: bool = False
     use_accelerate: bool = False
     use_arn_region: bool = True
+    access_key_id: str = ACCESS_KEY_ID
+    secret_access_key: str = SECRET_ACCESS_KEY
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ class Outcome:
 
 def presigner(place: Place, clock: Callable[[], datetime] | None = None) -> Presigner:
     return Presigner(
-        Credentials(ACCESS_KEY_ID, SECRET_ACCESS_KEY, place.session_token),
+        Credentials(place.access_key_id, place.secret_access_key, place.session_token),
         region=place.region,
         endpoint_url=place.endpoint_url,
         addressing_style=place.addressing_style,
@@ -107,6 +113,12 @@ def ours(call: Call | FormCall) -> Outcome:
         return Outcome(form.url, tuple(form.fields.items()))
     except PresignError as error:
         return Outcome(refusal=type(error), message=str(error))
+
+
+# What a client does not depend on.
+WHO_AND_WHEN = {
+    name: getattr(Place(), name) for name in ("access_key_id", "secret_access_key", "session_token", "moment", "expires_in")
+}
 
 
 @cache
@@ -139,8 +151,8 @@ def session() -> botocore.session.Session:
 @contextlib.contextmanager
 def frozen(place: Place, validated: bool = False) -> Iterator[BaseClient]:
     """The client of a place, at its moment and with its session token."""
-    found = client(replace(place, session_token=None, moment=MOMENT, expires_in=3600), validated)
-    credentials = BotocoreCredentials(ACCESS_KEY_ID, SECRET_ACCESS_KEY, place.session_token)
+    found = client(replace(place, **WHO_AND_WHEN), validated)
+    credentials = BotocoreCredentials(place.access_key_id, place.secret_access_key, place.session_token)
     naive = place.moment.astimezone(UTC).replace(tzinfo=None)
     with (
         mock.patch("botocore.auth.get_current_datetime", return_value=naive),
@@ -170,7 +182,7 @@ def theirs(call: Call | FormCall) -> Outcome:
             finally:
                 found.meta.events.unregister("before-sign.s3", see)
             return Outcome(url, tuple(sorted(seen[-1].headers.items())))
-    except (BotoCoreError, ValueError, TypeError, OverflowError) as error:
+    except Exception as error:  # noqa: BLE001 (without its validation botocore fails on arguments of other types in any way)
         return Outcome(refusal=type(error), message=str(error))
 
 
@@ -219,6 +231,125 @@ def at(call: Call, **place: Any) -> Call:
     return Call(call.operation, call.params, Place(**place), call.http_method)
 
 
+def secrets_of(call: Call | FormCall) -> list[str]:
+    place = call.place
+    return [place.access_key_id, place.secret_access_key, *([] if place.session_token is None else [place.session_token])]
+
+
+def zonal_traits(call: Call) -> set[Trait]:
+    """What spares an operation the session; S3 Express's control endpoint has buckets only, and no access points to them."""
+    bucket = text_of(call, "Bucket").endswith("--x-s3")
+    return {Trait.EXPRESS_CONTROL, Trait.NO_SESSION} if bucket else {Trait.NO_SESSION}
+
+
+def of_kind(call: Call | FormCall, *kinds: str) -> list[Any]:
+    """The values of the parameters of these kinds."""
+    known = lookup(call.operation).parameters if isinstance(call, Call) else {}
+    return [value for name, value in names(call).items() if name in known and known[name].kind in kinds and value is not None]
+
+
+def body_names(call: Call | FormCall) -> set[str]:
+    """The names of the operation's parameters that travel in the body."""
+    known = lookup(call.operation).parameters.values() if isinstance(call, Call) else ()
+    return {one.name for one in known if one.place == "body"}
+
+
+def without(call: Call, *left_out: str) -> Call:
+    return replace(call, params={name: value for name, value in call.params.items() if name not in left_out})
+
+
+def without_body(call: Call) -> Call:
+    """A call that botocore signs although it has no body."""
+    return replace(without(call, *body_names(call)), validated=False)
+
+
+def without_none(call: Call) -> Call:
+    return without(call, *(name for name, value in call.params.items() if value is None))
+
+
+def complaints(call: Call) -> list[tuple[str, bool]]:
+    """What botocore's validation says of the parameters, and whether it says it of the body."""
+    shape = session().get_service_model("s3").operation_model(lookup(call.operation).name).input_shape
+    bodies = body_names(call)
+    found = ParamValidator().validate(dict(call.params), shape)._errors
+    whose = ((reason, more.get("required_name"), re.split(r"[.\[]", name.lstrip("."))[0]) for reason, name, more in found)
+    return [(reason, missing in bodies or name in bodies) for reason, missing, name in whose]
+
+
+def is_invalid(call: Call | FormCall) -> bool:
+    """Whether botocore's clients refuse the parameters themselves; that a body is missing is another matter."""
+    return isinstance(call, Call) and not all(of_body for _, of_body in complaints(call))
+
+
+def lacks_body(call: Call | FormCall) -> bool:
+    """Whether botocore's clients refuse the call for its body, which is missing or wrong, and for nothing else."""
+    if not isinstance(call, Call) or not call.validated:
+        return False
+    found = complaints(without_none(call))
+    return bool(found) and all(of_body for _, of_body in found)
+
+
+def encoded(call: Call) -> Call:
+    """The same call with the customer's key in base64 beside its digest."""
+    key = call.params["SSECustomerKey"]
+    key = key.encode() if isinstance(key, str) else key
+    digest = hashlib.md5(key, usedforsecurity=False).digest()
+    spelt = {"SSECustomerKey": base64.b64encode(key).decode(), "SSECustomerKeyMD5": base64.b64encode(digest).decode()}
+    params = {name: value for name, value in call.params.items() if name != "SSECustomerKeyMD5"}
+    pairs = [(name, spelt.get(name, value)) for name, value in params.items()]
+    at = list(params).index("SSECustomerKey") + 1
+    return replace(call, params=dict([*pairs[:at], ("SSECustomerKeyMD5", spelt["SSECustomerKeyMD5"]), *pairs[at:]]))
+
+
+def seconds(life: float | timedelta) -> int:
+    return int(life.total_seconds() if isinstance(life, timedelta) else life)
+
+
+def is_life(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 604_800
+
+
+def is_text(value: Any) -> bool:
+    """Whether `value` is a string that UTF-8 can encode."""
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def conditions(call: Any) -> list[Any]:
+    return list(call.conditions) if isinstance(call, FormCall) else []
+
+
+def is_bound(value: Any) -> bool:
+    digits = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    return digits.isascii() and digits.isdecimal() and int(digits) < 2**63
+
+
+UNREAD = ("", "", "")
+
+
+def read(condition: Any) -> tuple[str, str, Any]:
+    """Operator, field and value of a condition ("range", minimum and maximum); UNREAD for one of no shape that S3 has."""
+    if isinstance(condition, Mapping) and len(condition) == 1:
+        [(name, value)] = condition.items()
+        return ("eq", name, value) if isinstance(name, str) and isinstance(value, str) else UNREAD
+    if not isinstance(condition, list | tuple) or len(condition) != 3 or not isinstance(condition[0], str):
+        return UNREAD
+    operator, name, value = condition[0].lower(), *condition[1:]
+    if operator == "content-length-range":
+        return ("range", str(name), str(value)) if is_bound(name) and is_bound(value) else UNREAD
+    named = isinstance(name, str) and name.startswith("$") and name != "$" and isinstance(value, str)
+    return (operator, name[1:], value) if operator in ("eq", "starts-with") and named else UNREAD
+
+
+def fields_of(call: Call | FormCall) -> Mapping[str, Any]:
+    return call.fields if isinstance(call, FormCall) else {}
+
+
+def form_values(call: FormCall) -> dict[str, Any]:
+    """What the fields of the form will be, but for those that depend on the signer."""
+    given = {name.lower(): value for name, value in call.fields.items() if isinstance(name, str)}
+    return {**given, "bucket": call.bucket, "key": call.key}
+
+
 def values(call: Call | FormCall) -> list[Any]:
     """Every value that a call hands to S3, maps opened."""
     given = call.params if isinstance(call, Call) else {"Bucket": call.bucket, "Key": call.key, **call.fields}
@@ -245,26 +376,103 @@ def text_of(call: Call | FormCall, name: str) -> str:
     return value if isinstance(value := given.get(name), str) else ""
 
 
+def bucket_of(call: Call | FormCall) -> list[str]:
+    """The bucket, if the call names one by a string."""
+    given = call.bucket if isinstance(call, FormCall) else call.params.get("Bucket")
+    return [given] if isinstance(given, str) else []
+
+
+def parts_of(condition: Any) -> list[Any]:
+    return list(condition.items() if isinstance(condition, Mapping) else [condition])
+
+
+def is_no_segment(bucket: str) -> bool:
+    return not bucket.strip(".") or "/" in bucket or not bucket.isprintable()
+
+
 def sent_as_text(call: Call | FormCall) -> list[str]:
-    """What travels in headers and form fields, as far as the calls of these tests go."""
+    """What travels in headers and form fields."""
     if isinstance(call, FormCall):
-        return [*call.fields, *(value for name, value in call.fields.items() if not form_field(name).raw)]
+        said = [part for one in call.conditions if not form_field(read(one)[1]).raw for part in parts_of(one)]
+        given = [*call.fields, *(value for name, value in call.fields.items() if not form_field(str(name)).raw)]
+        return [text for value in (*given, *said) for text in _texts(value)]
     known = lookup(call.operation).parameters
     sent = (value for name, value in call.params.items() if name in known and known[name].place.startswith("header"))
     return [text for value in sent for text in _texts(value)]
 
 
 def _texts(value: Any) -> list[str]:
-    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else [value]
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
     return [part for part in parts if isinstance(part, str)]
 
 
-def has_control(text: str) -> bool:
-    return any((ord(letter) < 32 and letter != "\t") or letter == "\x7f" for letter in text)
+def has_control(text: Any) -> bool:
+    return isinstance(text, str) and any((ord(letter) < 32 and letter != "\t") or letter == "\x7f" for letter in text)
 
 
 def is_at_address(call: Call | FormCall) -> bool:
-    return (call.place.endpoint_url or "").startswith(("http://127.", "http://[", "https://["))
+    host = authority(call).rpartition("@")[2]
+    return host.startswith("[") or bool(re.fullmatch(r"([0-9]{1,3}\.){3}[0-9]{1,3}(:.*)?", host))
+
+
+def is_method(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[A-Z]+", value) is not None
+
+
+def authority(call: Call | FormCall) -> str:
+    """User, host and port of the endpoint."""
+    return (call.place.endpoint_url or "").partition("://")[2].partition("/")[0]
+
+
+def size_of(text: Any) -> int:
+    """How many bytes `text` is the base64 of; -1 when it is no base64."""
+    try:
+        return len(base64.b64decode(text, validate=True))
+    except (ValueError, TypeError):
+        return -1
+
+
+def excludes(one: tuple[str, str, Any], other: tuple[str, str, Any]) -> bool:
+    """Whether no value keeps both conditions, which `read` read."""
+    (operator, name, value), (operator2, name2, value2) = one, other
+    if "" in (operator, operator2) or (operator == "range") != (operator2 == "range"):
+        return False
+    if operator == "range":
+        return max(int(name), int(name2)) > min(int(value), int(value2))
+    if name.lower() != name2.lower():
+        return False
+    if operator == "eq":
+        return value != value2 if operator2 == "eq" else not value.startswith(value2)
+    return not (value2.startswith(value) or (operator2 == "starts-with" and value.startswith(value2)))
+
+
+def is_odd_endpoint(call: Call | FormCall) -> bool:
+    """Whether the endpoint has characters or a port that URLs do not have, or parts that endpoints do not have."""
+    plain = r"(?i)https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]*)?(/([^?#% |\\]|%[0-9a-f]{2})*)?"
+    url = call.place.endpoint_url
+    return url is not None and (not url.isascii() or not re.fullmatch(plain, url) or port(call) > 65_535)
+
+
+def port(call: Call | FormCall) -> int:
+    digits = authority(call).rpartition(":")[2]
+    return int(digits) if digits.isascii() and digits.isdecimal() else 0
+
+
+def is_kept_by(call: FormCall) -> Callable[[Any], bool]:
+    """Whether the form's fields keep a condition, as far as the caller chose them."""
+    given = form_values(call)
+
+    def is_kept(condition: Any) -> bool:
+        operator, name, wanted = read(condition)
+        if name.lower().startswith("x-amz-") and form_field(name).ours:
+            return False  # a date or a credential that the caller only guesses
+        value = given.get(name.lower(), wanted)
+        if not isinstance(value, str) or operator in ("", "range"):
+            return True
+        whole = value.startswith(wanted) if operator == "starts-with" else value == wanted
+        return whole and not (name.lower() == "content-type" and "," in value)
+
+    return is_kept
 
 
 def base_path(call: Call | FormCall) -> str:
@@ -274,36 +482,40 @@ def base_path(call: Call | FormCall) -> str:
 DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "expiry",
-        "S3 refuses a life out of 1..604800 seconds, when the URL is used; botocore signs it",
+        "S3 refuses a life out of 1..604800 seconds when the URL is used; botocore signs it, and any other value",
         at(GET, expires_in=604_801),
-        lambda call: not 1 <= call.place.expires_in <= 604_800,
+        lambda call: not is_life(call.place.expires_in),
         says="expires_in",
     ),
     Difference(
         "long key",
         "S3 has no keys over 1024 bytes of UTF-8",
         Call("get_object", {"Bucket": "bucket", "Key": "é" * 513}),
-        lambda call: len(text_of(call, "Key").encode()) > 1024,
+        lambda call: len(text_of(call, "Key").encode(errors="replace")) > 1024,
+        says="bytes of UTF-8",
     ),
     Difference(
         "control characters",
         "a line break ends a header, and S3 makes headers of most fields of a form: what was signed could not be sent",
         put(ContentType="text/plain\nx-amz-acl: public-read"),
         lambda call: any(map(has_control, sent_as_text(call))),
+        says="control character",
     ),
     Difference(
         "body",
         "a URL has no body; botocore parses `Body` as a query and signs `?97=98`",
         put(Body=b"ab"),
-        lambda call: "Body" in names(call),
+        lambda call: "Body" in names(call) and "Body" in body_names(call),
         refusal=None,
+        as_if=without_body,
     ),
     Difference(
         "body of another operation",
         "a parameter of the body is ignored by the URL; botocore fails on it",
         Call("create_bucket", {"Bucket": "bucket", "CreateBucketConfiguration": {"LocationConstraint": "eu-central-1"}}),
-        lambda call: "CreateBucketConfiguration" in names(call),
+        lambda call: bool(names(call).keys() & body_names(call) - {"Body"}),
         refusal=None,
+        as_if=without_body,
     ),
     Difference(
         "customer key where botocore does not encode it",
@@ -316,6 +528,7 @@ DIFFERENCES: tuple[Difference, ...] = (
             and "SSECustomerKeyMD5" not in call.params
         ),
         refusal=None,
+        as_if=encoded,
     ),
     Difference(
         "copy source with an unknown part",
@@ -325,31 +538,38 @@ DIFFERENCES: tuple[Difference, ...] = (
             isinstance(names(call).get("CopySource"), Mapping)
             and not names(call)["CopySource"].keys() <= {"Bucket", "Key", "VersionId"}
         ),
+        says="CopySource",
     ),
     Difference(
         "None",
         "a parameter that is None is not given; botocore's validation refuses it, its signing leaves it out",
         Call("put_object", {**OBJECT, "ACL": None}, validated=True),
-        lambda call: isinstance(call, Call) and call.validated and None in call.params.values(),
+        lambda call: isinstance(call, Call) and any(value is None for value in call.params.values()),
         refusal=None,
+        as_if=without_none,
     ),
     Difference(
         "naive time",
         "a time without a zone means another moment on another machine; botocore takes the machine's zone",
         get(IfModifiedSince=datetime(2020, 1, 1)),  # noqa: DTZ001
-        lambda call: some(call, lambda value: isinstance(value, datetime) and value.tzinfo is None),
+        lambda call: any(isinstance(value, datetime) and value.tzinfo is None for value in of_kind(call, "rfc822", "iso8601")),
+        says="time zone",
     ),
     Difference(
         "time as text",
-        "times are datetimes; botocore guesses the format of texts",
+        "times are datetimes; botocore guesses the format of texts, and takes numbers for seconds of the epoch",
         get(IfModifiedSince="2020-01-01T00:00:00Z"),
-        lambda call: any(isinstance(names(call).get(name), str) for name in ("IfModifiedSince", "IfUnmodifiedSince")),
+        lambda call: any(not isinstance(value, datetime) for value in of_kind(call, "rfc822", "iso8601")),
+        says="time zone",
     ),
     Difference(
-        "bool as number",
-        "botocore signs `partNumber=True`",
+        "bool as number, or one of more than 64 bits",
+        "S3 has no such numbers; botocore signs `partNumber=True`",
         get(PartNumber=True),
-        lambda call: names(call).get("PartNumber") is True,
+        lambda call: any(
+            isinstance(value, bool) or abs(value) >= 2**63 for value in of_kind(call, "integer") if isinstance(value, int)
+        ),
+        says="an int of 64 bits",
     ),
     Difference(
         "customer key as bytes beside its digest",
@@ -359,18 +579,21 @@ DIFFERENCES: tuple[Difference, ...] = (
             isinstance(names(call).get(name), bytes) and f"{name}MD5" in names(call)
             for name in ("SSECustomerKey", "CopySourceSSECustomerKey")
         ),
+        says="CustomerKey",
     ),
     Difference(
         "metadata names that differ in case only",
         "HTTP takes them for one header, so which value arrives is chance",
         put(Metadata={"Colour": "red", "colour": "blue"}),
         lambda call: len({name.lower() for name in metadata(call)}) < len(metadata(call)),
+        says="header tokens",
     ),
     Difference(
         "metadata name that is no header token",
         "no HTTP client can send such a header",
         put(Metadata={"two words": "x"}),
-        lambda call: any(" " in name for name in metadata(call)),
+        lambda call: not all(re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) for name in metadata(call)),
+        says="header tokens",
     ),
     Difference(
         "form content type",
@@ -383,7 +606,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "bucket names that AWS does not have",
         "other servers have more names: they travel in the path, encoded; botocore refuses them",
         Call("get_object", {"Bucket": "my bucket", "Key": "key"}),
-        lambda call: any(letter in text_of(call, "Bucket") for letter in " ü%"),
+        lambda call: any(not re.fullmatch(r"arn:.*|[a-zA-Z0-9._-]{1,255}", one) for one in bucket_of(call)),
         refusal=None,
     ),
     Difference(
@@ -402,9 +625,10 @@ DIFFERENCES: tuple[Difference, ...] = (
         lambda call: (
             text_of(call, "Bucket").endswith(("--x-s3", "--xa-s3"))
             and call.place.endpoint_url is None
-            and (isinstance(call, FormCall) or not lookup(call.operation).traits & {Trait.EXPRESS_CONTROL, Trait.NO_SESSION})
+            and (isinstance(call, FormCall) or not lookup(call.operation).traits & zonal_traits(call))
         ),
         refusal=UnsupportedRequest,
+        says="bucket: ",
     ),
     Difference(
         "name of a directory bucket at another server",
@@ -422,6 +646,7 @@ DIFFERENCES: tuple[Difference, ...] = (
             and (call.place.use_fips or call.place.use_dualstack or call.place.use_accelerate)
         ),
         refusal=UnsupportedRequest,
+        says="Outposts",
     ),
     Difference(
         "ARN at an IP address",
@@ -429,6 +654,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         Call("get_object", {"Bucket": POINT, "Key": "key"}, Place(endpoint_url="http://127.0.0.1:9000")),
         lambda call: text_of(call, "Bucket").startswith("arn:") and is_at_address(call),
         refusal=UnsupportedRequest,
+        says="an address as endpoint",
     ),
     Difference(
         "form for an access point",
@@ -449,6 +675,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "they have the bucket in the host, so one of the two was not meant; botocore drops the path style",
         at(GET, addressing_style="path", use_accelerate=True),
         lambda call: call.place.addressing_style == "path" and call.place.use_accelerate,
+        says="addressing_style",
     ),
     Difference(
         "route before an IP address",
@@ -458,39 +685,47 @@ DIFFERENCES: tuple[Difference, ...] = (
         ),
         lambda call: isinstance(call, Call) and lookup(call.operation).name == "WriteGetObjectResponse" and is_at_address(call),
         refusal=UnsupportedRequest,
+        says="endpoint_url",
     ),
     Difference(
         "multi-region access point",
         "it takes signatures of SigV4A only",
         Call("get_object", {"Bucket": "arn:aws:s3::123456789012:accesspoint/name.mrap", "Key": "key"}),
-        lambda call: ":s3::" in text_of(call, "Bucket"),
+        lambda call: text_of(call, "Bucket").startswith("arn:") and text_of(call, "Bucket").split(":")[3:4] == [""],
         refusal=UnsupportedRequest,
+        says="SigV4A",
     ),
     Difference(
         "aws-global",
         "the global endpoint answers with redirects, which break signatures, CORS and PUT",
         at(GET, region="aws-global"),
-        lambda call: call.place.region == "aws-global",
+        lambda call: call.place.region.endswith("-global"),
+        says="region",
     ),
     Difference(
-        "region that is an option",
-        "FIPS is a choice of host and not a region",
+        "region that is a host",
+        "FIPS is a choice of host and not a region, nor is us-east-1's old host",
         at(GET, region="fips-us-east-1"),
-        lambda call: call.place.region.startswith("fips-"),
+        lambda call: (
+            call.place.region.startswith("fips-") or call.place.region.endswith("-fips") or call.place.region == "s3-external-1"
+        ),
+        says="region",
     ),
     Difference(
         "user in the endpoint",
-        "botocore puts the bucket before the user: `bucket.user:password@host`; and a URL is no place for a password",
+        "a URL is no place for a password; in virtual-hosted style botocore signs `bucket.user:password@host`",
         at(GET, endpoint_url="https://user:password@s3.example.com"),
-        lambda call: "@" in (call.place.endpoint_url or ""),
+        lambda call: "@" in authority(call),
+        says="endpoint_url",
     ),
     Difference(
         "base path with dot or empty segments",
         "clients and proxies resolve them after signing; botocore itself resolves them in some addressing styles",
         at(GET, endpoint_url="https://s3.example.com/a/../b", addressing_style="path"),
-        lambda call: any(
-            segment in ("", ".", "..") for segment in base_path(call).removesuffix("/").split("/") if base_path(call)
+        lambda call: bool(
+            {"", ".", ".."}.intersection(base_path(call).removesuffix("/").split("/")) if base_path(call) else ()
         ),
+        says="endpoint_url",
     ),
     Difference(
         "escapes and delimiters in a base path",
@@ -500,10 +735,11 @@ DIFFERENCES: tuple[Difference, ...] = (
         refusal=None,
     ),
     Difference(
-        "method in small letters",
-        "methods are case-sensitive in HTTP; botocore signs the capitals, and the client sends what it was told",
+        "method that HTTP does not have",
+        "methods are case-sensitive in HTTP, and clients send them as they are given; botocore signs the capitals of any text",
         Call("get_object", OBJECT, http_method="head"),
-        lambda call: isinstance(call, Call) and (call.http_method or "GET").islower(),
+        lambda call: isinstance(call, Call) and call.http_method is not None and not is_method(call.http_method),
+        says="http_method",
     ),
     Difference(
         "uncovered field",
@@ -516,60 +752,69 @@ DIFFERENCES: tuple[Difference, ...] = (
         "field that the form fills in",
         "the form's own fields are not the caller's to set; botocore overwrites them silently",
         FormCall("bucket", "key", {"key": "other"}),
-        lambda call: isinstance(call, FormCall) and any(name.lower() in ("key", "policy") for name in call.fields),
+        lambda call: isinstance(call, FormCall) and any(form_field(str(name)).ours for name in call.fields),
+        says="fill in by itself",
     ),
     Difference(
         "file's name in the middle of the key",
         "S3 puts the name in before it compares, and the exact condition that botocore signs does not hold then",
         FormCall("bucket", "a/${filename}.jpg"),
-        lambda call: isinstance(call, FormCall) and "${filename}" in call.key.removesuffix("${filename}"),
+        lambda call: isinstance(call, FormCall) and "${filename}" in text_of(call, "Key").removesuffix("${filename}"),
+        says="key: ",
     ),
     Difference(
         "names of fields that differ in case only",
         "S3 takes them for one field, which it refuses to be given twice",
         FormCall("bucket", "key", {"acl": "private", "ACL": "private"}, [{"acl": "private"}]),
-        lambda call: isinstance(call, FormCall) and len({name.lower() for name in call.fields}) < len(call.fields),
+        lambda call: isinstance(call, FormCall) and len({str(name).lower() for name in call.fields}) < len(call.fields),
+        says="in more than case",
     ),
     Difference(
         "beginning of what has to be exact",
         "S3 refuses a policy that asks for the beginning of such a field",
         FormCall("bucket", "key", {"success_action_status": "201"}, [["starts-with", "$success_action_status", "20"]]),
-        lambda call: (
-            isinstance(call, FormCall)
-            and any(list(said)[:2] == ["starts-with", "$success_action_status"] for said in call.conditions)
+        lambda call: any(
+            read(one)[0] == "starts-with" and not form_field(read(one)[1]).starts_with for one in conditions(call)
         ),
+        says="an exact value",
     ),
     Difference(
         "condition that the form breaks",
         "every item of a Content-Type with commas has to begin as the condition says, so nobody could send this form",
         FormCall("bucket", "key", {"Content-Type": "a,b"}, [["starts-with", "$Content-Type", "a"]]),
-        lambda call: isinstance(call, FormCall) and "," in call.fields.get("Content-Type", ""),
+        lambda call: bool(conditions(call)) and not all(map(is_kept_by(call), conditions(call))),
+        says="that the form keeps",
     ),
     Difference(
         "conditions that exclude each other",
         "nobody could send this form",
         FormCall("bucket", "key", {}, [["content-length-range", 0, 1], ["content-length-range", 2, 3]]),
-        lambda call: isinstance(call, FormCall) and ["content-length-range", 2, 3] in call.conditions,
+        lambda call: any(excludes(*pair) for pair in itertools.combinations(map(read, conditions(call)), 2)),
+        says="kept together",
     ),
     Difference(
-        "two conditions in one object",
-        "S3 refuses the policy: a simple condition has one property",
+        "condition that S3 does not have",
+        "S3 refuses a policy with a condition of another shape, of other values than strings or of two properties",
         FormCall("bucket", "key", {}, [{"acl": "private", "tagging": ""}]),
-        lambda call: (
-            isinstance(call, FormCall) and any(isinstance(said, Mapping) and len(said) != 1 for said in call.conditions)
-        ),
+        lambda call: not all(read(one)[0] for one in conditions(call)),
+        says='expected {"field"',
     ),
     Difference(
         "form over 20 KB",
         "S3 takes that much before the file, and refuses what is longer",
         FormCall("bucket", "key", {"x-amz-meta-a": "x" * 20_480}, [["starts-with", "$x-amz-meta-a", ""]]),
-        lambda call: isinstance(call, FormCall) and sum(map(len, call.fields.values())) > 20_000,
+        lambda call: isinstance(call, FormCall) and len(repr(call)) > 15_000,
+        says="without its file",
     ),
     Difference(
         "digest of another length",
         "S3 refuses a checksum that is none",
         FormCall("bucket", "key", {"x-amz-checksum-sha256": "AAAA"}, [{"x-amz-checksum-sha256": "AAAA"}]),
-        lambda call: isinstance(call, FormCall) and "x-amz-checksum-sha256" in call.fields,
+        lambda call: (
+            isinstance(call, FormCall)
+            and any(form_field(str(name)).digest not in (0, size_of(value)) for name, value in call.fields.items())
+        ),
+        says="in base64",
     ),
     Difference(
         "condition said twice",
@@ -581,16 +826,156 @@ DIFFERENCES: tuple[Difference, ...] = (
         ),
         refusal=None,
     ),
+    Difference(
+        "endpoint's name with an underscore",
+        "Docker's services have such names, and S3's servers answer to them; botocore calls the endpoint invalid",
+        at(GET, endpoint_url="http://my_minio:9000", addressing_style="path"),
+        lambda call: "_" in authority(call),
+        refusal=None,
+    ),
+    Difference(
+        "endpoint that is spelled in another way than URLs are",
+        "clients and proxies normalise it after signing, or a zone is that of one machine; botocore signs what it makes of it",
+        at(GET, endpoint_url="https://s3.example.com/a b", addressing_style="path"),
+        is_odd_endpoint,
+        says="endpoint_url",
+    ),
+    Difference(
+        "credentials that are empty or not printable",
+        "they were read with a line break or from nowhere, and no server has them; botocore signs them",
+        at(GET, access_key_id="AKID\n"),
+        lambda call: any(not value or not value.isprintable() for value in secrets_of(call)),
+        says="expected a text",
+    ),
+    Difference(
+        "moment before the year 1000 or after 9999-12-24",
+        "dates have four digits, and the end of the URL's life has to be one; botocore signs `10101T000000Z`",
+        at(GET, moment=datetime(1, 1, 1, tzinfo=UTC)),
+        lambda call: not 1000 < call.place.moment.year < 9999,
+        says="signing_time",
+    ),
+    Difference(
+        "body that is required",
+        "the client of the URL sends it; botocore's validation asks for it although it does not travel in a URL",
+        Call("put_bucket_policy", {"Bucket": "bucket"}, validated=True),
+        lacks_body,
+        refusal=None,
+        as_if=without_body,
+    ),
+    Difference(
+        "validation that is switched off",
+        "parameters are validated always; with `parameter_validation=False` botocore signs the repr of whatever it gets",
+        get(VersionId=["v"]),
+        lambda call: isinstance(call, Call) and not call.validated and is_invalid(call),
+        says="params[",
+    ),
+    Difference(
+        "bucket names that no path can carry",
+        "clients resolve `.` and `..`, a slash ends the name, and a line break is a mistake in reading it; botocore signs some",
+        Call("get_object", {"Bucket": "..", "Key": "key"}),
+        lambda call: any(not one.startswith("arn:") and is_no_segment(one) for one in bucket_of(call)),
+        says="a bucket name",
+    ),
+    Difference(
+        "field or condition that is no string",
+        "a form has strings only; botocore signs whatever JSON can write",
+        FormCall("bucket", "key", {"x-amz-meta-a": 5}),
+        lambda call: (
+            isinstance(call, FormCall) and not all(map(is_text, [call.bucket, call.key, *call.fields, *call.fields.values()]))
+        ),
+        says="expected a str",
+    ),
+    Difference(
+        "life as a timedelta or a whole float",
+        "both are the same number of seconds; botocore signs `X-Amz-Expires=60.0` or `0:01:00`, which S3 refuses",
+        at(GET, expires_in=60.0),
+        lambda call: isinstance(call.place.expires_in, float | timedelta),
+        refusal=None,
+        as_if=lambda call: replace(call, place=replace(call.place, expires_in=seconds(call.place.expires_in))),
+    ),
+    Difference(
+        "option of AWS's hosts beside an endpoint",
+        "the endpoint is used as it is; botocore refuses this for most endpoints, and forgets the option for addresses of IPv6",
+        at(GET, endpoint_url="http://[::1]:9000", use_dualstack=True, addressing_style="path"),
+        lambda call: call.place.endpoint_url is not None and (call.place.use_fips or call.place.use_dualstack),
+        says="expected False",
+    ),
+    Difference(
+        "route that is no label of a host",
+        "the host would not exist",
+        Call("write_get_object_response", {"RequestRoute": "a" * 64, "RequestToken": "b"}),
+        lambda call: any(
+            not re.fullmatch(r"(?!-)[a-zA-Z0-9-]{1,63}(?<!-)", str(value)) for value in of_kind(call, "host-label")
+        ),
+        says="RequestRoute",
+    ),
+    Difference(
+        "region that is no label of a host",
+        "it stands in hosts and in signatures, and no server has it; botocore signs some beside an endpoint",
+        at(GET, endpoint_url="http://minio:9000", addressing_style="path", region=""),
+        lambda call: not re.fullmatch(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)", call.place.region),
+        says="region",
+    ),
+    Difference(
+        "string that UTF-8 cannot encode",
+        "a lone surrogate is no character; botocore writes it into the policy as an escape of JSON, which no form can repeat",
+        FormCall("bucket", "a\ud800"),
+        lambda call: not all(map(is_text, [text_of(call, "Bucket"), *sent_as_text(call)])),
+        says="UTF-8 can encode",
+    ),
+    Difference(
+        "field without a name",
+        "browsers leave it out",
+        FormCall("bucket", "key", {"": "a"}),
+        lambda call: (
+            isinstance(call, FormCall)
+            and not all(isinstance(name, str) and name and name.isprintable() for name in call.fields)
+        ),
+        says="fields: expected names",
+    ),
+    Difference(
+        "condition on what no policy holds",
+        "S3 refuses the policy: the signature, the policy and the file are no fields that it can speak of",
+        FormCall("bucket", "key", {}, [{"policy": "a"}]),
+        lambda call: any(not form_field(read(one)[1]).in_policy for one in conditions(call)),
+        says="a policy can speak of",
+    ),
+    Difference(
+        "file's name in a field that has to be exact",
+        "S3 puts the name in before it compares, and only an exact condition is allowed for this field",
+        FormCall("bucket", "key", {"x-amz-storage-class": "${filename}"}),
+        lambda call: any(
+            "${filename}" in str(value) and not form_field(str(name)).starts_with for name, value in fields_of(call).items()
+        ),
+        says="a text without ${filename}",
+    ),
+    Difference(
+        "form for a directory bucket without a zone",
+        "its host has the zone in it; botocore sends the form to the control endpoint, which takes none",
+        FormCall("name--x-s3", "key"),
+        lambda call: isinstance(call, FormCall) and bool(re.fullmatch(r"(?!.*--.*--).*--xa?-s3", text_of(call, "Bucket"))),
+        says="a name with its zone",
+    ),
+    Difference(
+        "form with an empty key",
+        "S3 refuses it, whatever the file is called; botocore's clients refuse it for URLs only",
+        FormCall("bucket", ""),
+        lambda call: isinstance(call, FormCall) and call.key == "",
+        says="at least one character",
+    ),
+    Difference(
+        "range in which no size lies",
+        "nobody could send this form",
+        FormCall("bucket", "key", {}, [["content-length-range", 2, 1]]),
+        lambda call: any(read(one)[0] == "range" and int(read(one)[1]) > int(read(one)[2]) for one in conditions(call)),
+        says="not above the maximum",
+    ),
 )
 
 
 def uncovered(call: FormCall) -> set[str]:
-    names_said = {
-        name.lower()
-        for condition in call.conditions
-        for name in (condition if isinstance(condition, Mapping) else [str(condition[1]).removeprefix("$")])
-    }
-    return {name.lower() for name in call.fields} - names_said
+    said = {str(name).lower() for one in call.conditions for name in (one if isinstance(one, Mapping) else [read(one)[1]])}
+    return {str(name).lower() for name in call.fields} - said
 
 
 def known_difference(call: Call | FormCall) -> Difference | None:
@@ -610,11 +995,20 @@ def classify(call: Call | FormCall, got: Outcome, expected: Outcome) -> str:
             return REFUSED
     elif got == expected:
         return EQUAL
-    rows = [row for row in DIFFERENCES if row.refusal is got.refusal and row.says in got.message and row.applies(call)]
-    if got.refusal or not rows:
-        return rows[0].name if rows else ""
+    if got.refusal:
+        explained = [_explaining(call, got, line) for line in got.message.split("\n")]
+        return explained[0].name if all(explained) and explained[0] else ""
+    rows = [row for row in DIFFERENCES if row.refusal is None and row.applies(call)]
+    if not rows:
+        return ""
     as_if = call  # a call can have several causes; together they make it another one
     for row in rows:
         as_if = row.as_if(as_if) if row.as_if else as_if
-    explained = as_if == call or theirs(as_if) == got
+    explained = any(row.as_if is None for row in rows) or theirs(as_if) == got
     return rows[0].name if explained else ""
+
+
+def _explaining(call: Call | FormCall, got: Outcome, line: str) -> Difference | None:
+    """The row that explains one problem of our refusal."""
+    rows = (row for row in DIFFERENCES if row.refusal is got.refusal and row.says in line)
+    return next((row for row in rows if row.applies(call)), None)

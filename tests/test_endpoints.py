@@ -48,6 +48,13 @@ def test_regions_that_are_none(region: Any) -> None:
     assert problem.argument == "region"
 
 
+@pytest.mark.parametrize("url", ["http://my_minio:9000", "http://_h", "http://h_", "http://a_b.c-d.e", "http://h.", "http://H.:80/a",
+                                 "http://" + "a" * 63, "http://" + "a." * 127 + "b",
+                                 "http://xn--bcher-kva.example", "http://a--b"])  # fmt: skip
+def test_endpoints_of_any_name(url: str) -> None:
+    assert option_problems(EndpointOptions("eu-central-1", url)) == []
+
+
 @pytest.mark.parametrize("region", ["eu-central-1", "us-east-1", "auto", "garage", "xx-new-77", "1"])
 def test_regions_of_any_server_are_taken(region: str) -> None:
     assert option_problems(EndpointOptions(region, "http://localhost:9000")) == []
@@ -62,7 +69,8 @@ def test_regions_of_any_server_are_taken(region: str) -> None:
         "http://[zz]", "http://[1.2.3.4.5]", "http://a b",
         "http://h/a b", "http://h/ü", "http://ü", "http://h/%zz", "http://h/a\nb", "\nhttp://h", "http://h\n",
         "http://h/\\", "http://h//", "http://h/a//b",
-        "http://h/./a", "http://h/a/..", "http://h/../", 5, b"http://h", ["http://h"],
+        "http://h/./a", "http://h/a/..", "http://h/../", "http://-h", "http://h-", "http://a..b", "http://.h", "http://h..",
+        "http://" + "a" * 64, "http://" + "a." * 128 + "b", 5, b"http://h", ["http://h"],
     ],
 )  # fmt: skip
 def test_endpoints_that_are_none(url: Any) -> None:
@@ -216,6 +224,9 @@ def test_other_servers_read_nothing_out_of_a_name(bucket: str) -> None:
         ({"use_dualstack": True, "endpoint_url": "http://h"}, "use_dualstack"),
         ({"use_accelerate": True, "endpoint_url": "http://h"}, "use_accelerate"),
         ({"use_accelerate": True, "addressing_style": "path"}, "addressing_style"),
+        ({"use_dualstack": True, "region": "eu-isoe-west-1"}, "use_dualstack"),
+        ({"use_dualstack": True, "use_fips": True, "region": "us-isof-south-1"}, "use_dualstack"),
+        ({"use_dualstack": True, "region": "us-isof-new-7"}, "use_dualstack"),
         ({"use_fips": "yes"}, "use_fips"),
         ({"use_dualstack": None}, "use_dualstack"),
         ({"use_accelerate": 1}, "use_accelerate"),

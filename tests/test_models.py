@@ -171,10 +171,9 @@ def test_reprs_say_what_something_is_and_nothing_that_grants_access() -> None:
         ({"access_key_id": ""}, ["access_key_id"]),
         ({"access_key_id": None}, ["access_key_id"]),
         ({"access_key_id": b"AKID"}, ["access_key_id"]),
-        ({"access_key_id": "AK/ID"}, ["access_key_id"]),
         ({"access_key_id": "AKID\n"}, ["access_key_id"]),
         ({"access_key_id": "AK\ud800"}, ["access_key_id"]),
-        ({"access_key_id": "A/K\n"}, ["access_key_id", "access_key_id"]),
+        ({"access_key_id": "A/K\n"}, ["access_key_id"]),
         ({"secret_access_key": ""}, ["secret_access_key"]),
         ({"secret_access_key": 5}, ["secret_access_key"]),
         ({"secret_access_key": "secret\n"}, ["secret_access_key"]),
@@ -202,6 +201,7 @@ def test_credentials_that_cannot_be(changes: dict[str, Any], arguments: list[str
 
 def test_credentials_of_other_servers_may_be_any_printable_text() -> None:
     assert Credentials("minio admin ü", "p@ss word/+=").secret_access_key == "p@ss word/+="
+    assert Credentials("minio/admin", "secret").access_key_id == "minio/admin"
 
 
 def test_credentials_from_the_environment() -> None:
@@ -224,7 +224,7 @@ def test_credentials_from_the_processs_environment(monkeypatch: pytest.MonkeyPat
     [
         ({}, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY not set"),
         ({"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": ""}, "environment: AWS_SECRET_ACCESS_KEY not set"),
-        ({"AWS_ACCESS_KEY_ID": "AK/ID", "AWS_SECRET_ACCESS_KEY": "s"}, "access_key_id: expected an access key id, without '/'"),
+        ({"AWS_ACCESS_KEY_ID": "AK\tID", "AWS_SECRET_ACCESS_KEY": "s"}, "access_key_id: expected a text without line breaks"),
         (
             {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "s\n"},
             "secret_access_key: expected a text without line breaks",

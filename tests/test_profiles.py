@@ -169,7 +169,6 @@ NO_KEYS: dict[str, tuple[str | None, str | None, list[str]]] = {
     "no access key": (f"[x]\n{HALF}", None, ["has no aws_access_key_id"]),
     "no secret": ("[x]\naws_access_key_id = A\n", f"[profile x]\n{A}", ["has no aws_secret_access_key"]),
     "an empty secret": ("[x]\naws_access_key_id = A\naws_secret_access_key =\n", None, ["has no aws_secret_access_key"]),
-    "a slash": (f"[x]\naws_access_key_id = A/{SECRET}\n{HALF}", None, ["an access key id, without '/'"]),
     "two lines": (f"[x]\naws_access_key_id = A\n{HALF}  {SECRET}\n", None, ["without line breaks"]),
     "a role": (f"[x]\n{A}", f"[profile x]\nrole_arn = {SECRET}\nsource_profile = y\n", ["needs a role (role_arn)"]),
     "a role by token": (f"[x]\n{A}", f"[profile x]\nweb_identity_token_file = {SECRET}\n", ["(web_identity_token_file)"]),

@@ -14,9 +14,10 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from ..errors import Problem, UnsupportedRequest, describe, nearest
+from ..errors import InvalidRequest, Problem, UnsupportedRequest, describe, nearest
+from .arns import partition_of
 from .hosts import Endpoint, EndpointInputs, SignatureKind, conflicts, is_ip_address, region_problems, split_url, url_problems
-from .operations import Trait
+from .operations import Trait, is_point_arn
 from .rules import ordinary_bucket, resolve_endpoint
 
 __all__ = ["ADDRESSING_STYLES", "Endpoint", "EndpointOptions", "option_problems", "resolve"]
@@ -28,6 +29,8 @@ _NO_REGION = re.compile(r"aws-(?:[a-z-]+-)?global|fips-.+|.+-fips|s3-external-1"
 # What AWS reads out of a bucket's name: directory buckets, their access points, aliases of Outposts.
 _AWS_SUFFIXES = ("--x-s3", "--xa-s3", "--op-s3")
 _SWITCHES = ("use_dualstack", "use_fips", "use_accelerate", "use_arn_region")
+# Partitions without dualstack hosts: botocore refuses to make them, although AWS's rules spell some.
+_NO_DUALSTACK = ("aws-iso-e", "aws-iso-f")
 # Why no signer here can make these signatures.
 _UNSIGNED = {
     SignatureKind.SIGV4A: "multi-region access points take SigV4A only; name the access point of one region",
@@ -55,6 +58,8 @@ def option_problems(options: EndpointOptions) -> list[Problem]:
     if options.use_accelerate and options.addressing_style == "path":
         expected = "'auto' or 'virtual' beside use_accelerate, whose hosts have the bucket in them"
         problems.append(Problem("addressing_style", expected, "'path'"))
+    if options.use_dualstack and options.endpoint_url is None and partition_of(options.region) in _NO_DUALSTACK:
+        problems.append(Problem("use_dualstack", f"False in {options.region}, whose partition has no dualstack hosts", "True"))
     return problems + conflicts(_inputs(options, None, frozenset()))
 
 
@@ -89,6 +94,10 @@ def resolve(options: EndpointOptions, bucket: str | None, traits: frozenset[Trai
         endpoint = resolve_endpoint(inputs)
     else:
         endpoint = ordinary_bucket(inputs, bucket)  # other servers read nothing out of a name
+    if bucket is not None and bucket.startswith("arn:") and not is_point_arn(bucket):
+        # AWS's rules resolve these, to hosts that do not exist.
+        expected = "an ARN of an access point in a partition of AWS ('aws', 'aws-cn', ...), of an account of 12 digits"
+        raise InvalidRequest(Problem("bucket", expected, describe(bucket)))
     for signature in endpoint.signatures:
         if signature.kind is SignatureKind.SIGV4:
             return endpoint._replace(path=endpoint.path or "/", signatures=(signature,))

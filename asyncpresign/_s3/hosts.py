@@ -22,8 +22,10 @@ LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 _BUCKET_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _LIKE_IPV4 = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
 # RFC 3986 without what would move a signature: user, query, fragment, a port in a second spelling.
-_URL = r"""(?ix) https?:// (?: [a-z0-9._-]+ | \[[0-9a-f:.]+\] ) (?: :[1-9][0-9]{0,4} )?
-    (?: / (?: [a-z0-9/._~!$&'()*+,;=:@-] | %[0-9a-f]{2} )* )?"""
+# A label may contain an underscore, as names of Docker's services do; the dot of a root may end the name.
+_NAME = r"[a-z0-9_] (?: [a-z0-9_-]{0,61} [a-z0-9_] )?"
+_URL = rf"""(?ix) https?:// (?: (?! [^/:]{{256}} ) {_NAME} (?: \. {_NAME} )* \.? | \[[0-9a-f:.]+\] ) (?: :[1-9][0-9]{{0,4}} )?
+    (?: / (?: [a-z0-9/._~!$&'()*+,;=:@-] | %[0-9a-f]{{2}} )* )?"""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 

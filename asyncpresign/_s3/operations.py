@@ -32,6 +32,7 @@ __all__ = [
     "bind",
     "bucket_problems",
     "is_plain_key",
+    "is_point_arn",
     "key_problems",
     "lookup",
     "requires_checksum",
@@ -451,6 +452,11 @@ def _sse_c_key(wire: str, value: Any) -> _Encoded:
     return [(wire, b2a_base64(key, newline=False).decode()), (f"{wire}-MD5", b2a_base64(digest, newline=False).decode())]
 
 
+def is_point_arn(text: str) -> bool:
+    """Whether `text` is an ARN by which botocore's clients name a bucket: of an access point, in a partition of AWS."""
+    return re.match(_POINT_ARN, text) is not None
+
+
 def _copy_source(wire: str, value: Any) -> _Encoded:
     """Bucket and key percent-encoded, which S3 decodes; a version is not, as botocore has it."""
     if isinstance(value, str):
@@ -461,7 +467,7 @@ def _copy_source(wire: str, value: Any) -> _Encoded:
         bucket, key, given = value.get("Bucket"), value.get("Key"), value.get("VersionId")
         if not (isinstance(bucket, str) and isinstance(key, str) and isinstance(given, str | None)):
             return None
-        source = f"{bucket}/object/{key}" if re.match(_POINT_ARN, bucket) else f"{bucket}/{key}"
+        source = f"{bucket}/object/{key}" if is_point_arn(bucket) else f"{bucket}/{key}"
         version = "" if given is None else f"?versionId={given}"
     else:
         return None

@@ -25,7 +25,8 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 # Canonical only: servers write the number again before they hash it. Some signers write a negative one.
 _EXPIRES = re.compile(r"0|-?[1-9][0-9]{0,9}")
-_CREDENTIAL = re.compile(r"([^/]+)/([0-9]{8})/([!-.0-~]+)/([!-.0-~]+)/aws4_request")
+# An access key id may contain slashes (MinIO has such users), a scope does not.
+_CREDENTIAL = re.compile(r"(?s)(.+)/([0-9]{8})/([!-.0-~]+)/([!-.0-~]+)/aws4_request")
 
 REQUIRED = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature")
 # Directory buckets have a token of their own.

@@ -71,7 +71,7 @@ KINDS: dict[str, st.SearchStrategy[Any]] = {
     "iso8601": moments,
     "list": st.lists(header_texts, max_size=3),
     "map": tokens,
-    "sse-c-key": st.one_of(header_texts, st.binary(max_size=33)),
+    "sse-c-key": st.one_of(header_texts, st.binary(max_size=33), st.binary(max_size=33).map(bytearray)),
     "copy-source": copy_sources,
 }
 

@@ -271,7 +271,14 @@ def complaints(call: Call) -> list[tuple[str, bool]]:
     """What botocore's validation says of the parameters, and whether it says it of the body."""
     shape = session().get_service_model("s3").operation_model(lookup(call.operation).name).input_shape
     bodies = body_names(call)
-    found = ParamValidator().validate(dict(call.params), shape)._errors
+    # Handlers of botocore's make strings of these two before they are validated.
+    strings = {"copy-source": Mapping, "sse-c-key": bytes | bytearray}
+    known = lookup(call.operation).parameters
+    params = {
+        name: "text" if name in known and isinstance(value, strings.get(known[name].kind, ())) else value
+        for name, value in call.params.items()
+    }
+    found = ParamValidator().validate(params, shape)._errors
     whose = ((reason, more.get("required_name"), re.split(r"[.\[]", name.lstrip("."))[0]) for reason, name, more in found)
     return [(reason, missing in bodies or name in bodies) for reason, missing, name in whose]
 
@@ -344,10 +351,10 @@ def fields_of(call: Call | FormCall) -> Mapping[str, Any]:
     return call.fields if isinstance(call, FormCall) else {}
 
 
-def form_values(call: FormCall) -> dict[str, Any]:
-    """What the fields of the form will be, but for those that depend on the signer."""
-    given = {name.lower(): value for name, value in call.fields.items() if isinstance(name, str)}
-    return {**given, "bucket": call.bucket, "key": call.key}
+def form_values(call: FormCall) -> list[tuple[str, Any]]:
+    """What the fields of the form will be, but for those that depend on the signer; key and bucket may stand there twice."""
+    given = [(name.lower(), value) for name, value in call.fields.items() if isinstance(name, str)]
+    return [*given, ("bucket", call.bucket), ("key", call.key)]
 
 
 def values(call: Call | FormCall) -> list[Any]:
@@ -382,8 +389,12 @@ def bucket_of(call: Call | FormCall) -> list[str]:
     return [given] if isinstance(given, str) else []
 
 
-def parts_of(condition: Any) -> list[Any]:
-    return list(condition.items() if isinstance(condition, Mapping) else [condition])
+def strings_of(call: Call | FormCall) -> list[str]:
+    """Every string of a form, and the bucket's name."""
+    if isinstance(call, Call):
+        return bucket_of(call)
+    said = (part for one in call.conditions for part in (one.items() if isinstance(one, Mapping) else [one]))
+    return [text for value in (call.bucket, call.key, *call.fields.items(), *said) for text in _texts(value)]
 
 
 def is_no_segment(bucket: str) -> bool:
@@ -393,7 +404,7 @@ def is_no_segment(bucket: str) -> bool:
 def sent_as_text(call: Call | FormCall) -> list[str]:
     """What travels in headers and form fields."""
     if isinstance(call, FormCall):
-        said = [part for one in call.conditions if not form_field(read(one)[1]).raw for part in parts_of(one)]
+        said = [name for one in map(read, call.conditions) for name in (one[1], one[2] * (not form_field(one[1]).raw))]
         given = [*call.fields, *(value for name, value in call.fields.items() if not form_field(str(name)).raw)]
         return [text for value in (*given, *said) for text in _texts(value)]
     known = lookup(call.operation).parameters
@@ -466,11 +477,11 @@ def is_kept_by(call: FormCall) -> Callable[[Any], bool]:
         operator, name, wanted = read(condition)
         if name.lower().startswith("x-amz-") and form_field(name).ours:
             return False  # a date or a credential that the caller only guesses
-        value = given.get(name.lower(), wanted)
-        if not isinstance(value, str) or operator in ("", "range"):
+        found = [value for other, value in given if other == name.lower() and isinstance(value, str)]
+        if operator in ("", "range") or not found:
             return True
-        whole = value.startswith(wanted) if operator == "starts-with" else value == wanted
-        return whole and not (name.lower() == "content-type" and "," in value)
+        whole = all(value.startswith(wanted) if operator == "starts-with" else value == wanted for value in found)
+        return whole and not (name.lower() == "content-type" and "," in found[0])
 
     return is_kept
 
@@ -576,7 +587,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "whoever gives the digest has encoded the key, which is a text then; botocore signs Python's repr of the bytes",
         get(SSECustomerKey=b"a2V5", SSECustomerKeyMD5="bWQ1"),
         lambda call: any(
-            isinstance(names(call).get(name), bytes) and f"{name}MD5" in names(call)
+            isinstance(names(call).get(name), bytes | bytearray) and f"{name}MD5" in names(call)
             for name in ("SSECustomerKey", "CopySourceSSECustomerKey")
         ),
         says="CustomerKey",
@@ -920,7 +931,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "string that UTF-8 cannot encode",
         "a lone surrogate is no character; botocore writes it into the policy as an escape of JSON, which no form can repeat",
         FormCall("bucket", "a\ud800"),
-        lambda call: not all(map(is_text, [text_of(call, "Bucket"), *sent_as_text(call)])),
+        lambda call: not all(map(is_text, [*strings_of(call), *sent_as_text(call)])),
         says="UTF-8 can encode",
     ),
     Difference(

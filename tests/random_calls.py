@@ -519,6 +519,7 @@ def at_its_edges(chance: Random, call: AnyCall) -> AnyCall:
         ("put_object", {"Key": "key", "ContentType": "application/x-www-form-urlencoded; charset=utf-8"}),
         ("put_object", {"Key": "key", "Metadata": {"Colour": "a", "colour": "b"}}),
         ("rename_object", {"Key": "key", "RenameSource": "bucket/other"}),
+        ("head_object", {"Key": "key", "IfModifiedSince": datetime(2020, 1, 1)}),  # noqa: DTZ001
         ("write_get_object_response", {"RequestRoute": chance.choice(("a", "a" * 64)), "RequestToken": "b"}),
         ("list_parts", {"Key": "key", "UploadId": "id", "SSECustomerKey": "k" * 32}),
         ("get_object", {"Key": "key", "SSECustomerKey": b"k", "SSECustomerKeyMD5": "a"}),

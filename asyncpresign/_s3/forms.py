@@ -180,7 +180,7 @@ def _conditions_problems(
     """What is wrong with each condition by itself, beside the fields that are `given`, and beside those before it."""
     if not conditions:
         return []
-    known = {fold(name): value for name, value in given.items() if isinstance(name, str) and isinstance(value, str)}
+    known = {fold(name): value for name, value in given.items() if name and isinstance(name, str) and isinstance(value, str)}
     problems: list[Problem] = []
     before = [bounds] if (bounds := _length_rule(content_length_range)) else []
     for index, condition in enumerate(conditions):

@@ -445,7 +445,7 @@ def _map(prefix: str, value: Any) -> _Encoded:
 
 
 def _sse_c_key(wire: str, value: Any) -> _Encoded:
-    if not isinstance(value, str | bytes):
+    if not isinstance(value, str | bytes | bytearray):
         return None
     key = value.encode() if isinstance(value, str) else value
     digest = hashlib.md5(key, usedforsecurity=False).digest()

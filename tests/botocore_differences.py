@@ -337,7 +337,7 @@ def read(condition: Any) -> tuple[str, str, Any]:
     """Operator, field and value of a condition ("range", minimum and maximum); UNREAD for one of no shape that S3 has."""
     if isinstance(condition, Mapping) and len(condition) == 1:
         [(name, value)] = condition.items()
-        return ("eq", name, value) if isinstance(name, str) and isinstance(value, str) else UNREAD
+        return ("eq", name, value) if name and isinstance(name, str) and isinstance(value, str) else UNREAD
     if not isinstance(condition, list | tuple) or len(condition) != 3 or not isinstance(condition[0], str):
         return UNREAD
     operator, name, value = condition[0].lower(), *condition[1:]

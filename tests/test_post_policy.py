@@ -192,6 +192,7 @@ def test_the_document_is_ascii() -> None:
         ({1: "a"}, None),
         (["eq", "key", "a"], None),
         (["eq", "$", "a"], None),
+        ({"": "a"}, None),
         (["EQ", "$key", "a"], Rule("eq", "key", "a")),
         (["StArTs-WiTh", "$Key", "A"], Rule("starts-with", "key", "A")),
         (["\u017ftarts-with", "$key", "a"], None),

@@ -48,7 +48,7 @@ def read_condition(condition: object) -> Rule | None:
     match condition:
         case Mapping():
             pairs = list(condition.items())
-            if len(pairs) == 1 and all(isinstance(part, str) for part in pairs[0]):
+            if len(pairs) == 1 and pairs[0][0] and all(isinstance(part, str) for part in pairs[0]):
                 return Rule("eq", fold(pairs[0][0]), pairs[0][1])
         case [str(operator), low, high] if fold(operator) == LENGTH:
             minimum, maximum = _size(low), _size(high)

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 CredentialSource = Callable[[], Credentials | Awaitable[Credentials]]
 
+# Variables that lead botocore to other credentials after the profile's.
+_LATER_SOURCES = {
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "a container's role",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI": "a container's role",
+    "AWS_CREDENTIAL_FILE": "a file of EC2's first tools",
+    "BOTO_CONFIG": "a file of boto 2",
+}
+
 # A fetch that fails is tried again this much later, by the clock.
 PAUSE = timedelta(seconds=5)
 
@@ -41,8 +49,9 @@ def default_source(*, environ: Mapping[str, str] | None = None) -> CredentialSou
     """The environment's credentials, else those of the profile: `Credentials.from_env`, then `.from_profile`.
 
     Both are read anew at every call, which may block for as long as it takes to read two small files; a signer calls it in
-    a thread. As with botocore, an `AWS_ACCESS_KEY_ID` without a secret is an error and no reason to look further. Raises
-    `CredentialsError` that says where it looked.
+    a thread. As with botocore, an `AWS_ACCESS_KEY_ID` without a secret is an error and no reason to look further. What
+    botocore would take from a source that is not here is refused and never replaced by the keys of a later one. Raises
+    `CredentialsError` that says where it looked, and which sources the environment names.
     """
 
     def find() -> Credentials:
@@ -53,7 +62,8 @@ def default_source(*, environ: Mapping[str, str] | None = None) -> CredentialSou
             return Credentials.from_profile(environ=variables)
         except CredentialsError as error:
             hint = "asyncpresign.botocore_source looks further: roles, SSO, containers, instances"
-            raise CredentialsError(f"no AWS_ACCESS_KEY_ID in the environment, and {error}; {hint}") from None
+            named = "".join(f"; {name} is set, for {what}" for name, what in _LATER_SOURCES.items() if name in variables)
+            raise CredentialsError(f"no AWS_ACCESS_KEY_ID in the environment, and {error}{named}; {hint}") from None
 
     return find
 
@@ -61,37 +71,48 @@ def default_source(*, environ: Mapping[str, str] | None = None) -> CredentialSou
 def botocore_source(session: Any = None) -> CredentialSource:
     """What botocore's whole chain finds: roles, SSO, processes, containers, instances.
 
-    `session` is a session of botocore, boto3 or aiobotocore, which keeps what it found and renews it when it sees fit; with
-    none, every fetch asks a new one. Botocore is only asked for credentials: signing stays offline. A session of aiobotocore's
-    reads its files in the event loop the first time it is asked, as it does for its own clients; the others are asked in a
-    thread. The source raises `CredentialsError` when there are none. Raises `MissingExtra` without botocore.
+    `session` is a session of botocore, boto3, aiobotocore or aioboto3, which keeps what it found and renews it when it sees
+    fit; with none, every fetch asks a new one. Botocore is only asked for credentials: signing stays offline. A session of
+    aiobotocore's or aioboto3's reads its files in the event loop the first time it is asked, as it does for its own clients;
+    the others are asked in a thread. The source raises `CredentialsError` when there are none. Raises `MissingExtra` without
+    botocore.
     """
     new_session, describe_failure = _botocore()
     if session is not None and not hasattr(session, "get_credentials"):
         raise InvalidRequest(Problem("session", "a botocore or aiobotocore session", describe(session)))
     find: Callable[[], Any] = getattr(session, "get_credentials", lambda: new_session().get_credentials())
 
-    def resolve() -> Credentials:
+    async def settle(found: Any) -> Credentials:
+        """The credentials of a session that works in the event loop: its methods return awaitables."""
         try:
-            found = _found(find())
-            found.get_frozen_credentials()
+            found = _found(await _settled(found))
+            await _settled(found.get_frozen_credentials())
             ends = _ends(found)
-            return _snapshot(found.get_frozen_credentials(), ends)
+            return _snapshot(await _settled(found.get_frozen_credentials()), ends)
         except Exception as error:  # noqa: BLE001 (raised below, and not chained: it can quote a file or a program)
             failure = describe_failure(error)
         raise failure
 
-    async def resolve_async() -> Credentials:
+    def resolve() -> Credentials | Awaitable[Credentials]:
         try:
-            found = _found(await find())
-            await found.get_frozen_credentials()
+            found = find()
+            if inspect.isawaitable(found):  # a plain function of aioboto3's
+                return settle(found)
+            _found(found).get_frozen_credentials()
             ends = _ends(found)
-            return _snapshot(await found.get_frozen_credentials(), ends)
+            return _snapshot(found.get_frozen_credentials(), ends)
         except Exception as error:  # noqa: BLE001 (as above)
             failure = describe_failure(error)
         raise failure
 
+    async def resolve_async() -> Credentials:
+        return await settle(find())
+
     return resolve_async if inspect.iscoroutinefunction(find) else resolve
+
+
+async def _settled(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value
 
 
 def _found(credentials: Any) -> Any:

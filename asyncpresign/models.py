@@ -99,8 +99,9 @@ class Credentials:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """What `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN` of `environ` (the process's) say.
 
-        `AWS_CREDENTIAL_EXPIRATION` (ISO 8601), which some tools export, becomes `expires_at`. Raises `CredentialsError`
-        when a required variable is missing or one of them cannot be what it is called.
+        `AWS_SECURITY_TOKEN`, the older name of the token, comes first, as in botocore. `AWS_CREDENTIAL_EXPIRATION` (ISO 8601),
+        which some tools export, becomes `expires_at`. Raises `CredentialsError` when a required variable is missing or one of
+        them cannot be what it is called.
         """
         variables = os.environ if environ is None else environ
         names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -110,25 +111,35 @@ class Credentials:
         expires_at = _moment(expiration) if expiration else None
         if expiration and expires_at is None:
             raise CredentialsError("AWS_CREDENTIAL_EXPIRATION is not an ISO 8601 time with a zone")
+        token = variables.get("AWS_SECURITY_TOKEN") or variables.get("AWS_SESSION_TOKEN") or None
         try:
-            return cls(variables[names[0]], variables[names[1]], variables.get("AWS_SESSION_TOKEN") or None, expires_at)
+            return cls(variables[names[0]], variables[names[1]], token, expires_at)
         except InvalidRequest as error:
             raise CredentialsError(f"the environment's credentials cannot be used: {error}") from None
 
     @classmethod
     def from_profile(cls, name: str | None = None, environ: Mapping[str, str] | None = None) -> Self:
-        """The keys of profile `name` (else `AWS_PROFILE`, else "default") in AWS's shared files, which are read anew.
+        """The keys of profile `name` in AWS's shared files, which are read at every call.
 
-        The files are `AWS_SHARED_CREDENTIALS_FILE` and `AWS_CONFIG_FILE` of `environ` (the process's), else
-        `~/.aws/credentials` and `~/.aws/config`, merged as botocore does. Raises `CredentialsError` for a file that cannot
-        be read, a profile that is missing or has not both keys, and one that needs a role, SSO, a login or a process: that
-        is what `botocore_source` is for.
+        The profile is `name`, else `AWS_DEFAULT_PROFILE`, else `AWS_PROFILE` of `environ` (the process's), else "default".
+        The files are `AWS_SHARED_CREDENTIALS_FILE` and `AWS_CONFIG_FILE`, else `~/.aws/credentials` and `~/.aws/config`,
+        merged as botocore does. The earliest of `aws_credential_expiration`, `x_security_token_expires` and
+        `aws_expiration`, which tools store beside a session token, becomes `expires_at`.
+
+        Raises `CredentialsError` for a file that cannot be read, a profile that is missing or lacks a key, one that needs a
+        role, SSO, a login or a process, and without a `name` if `AWS_WEB_IDENTITY_TOKEN_FILE` is set, which botocore uses
+        before it looks at a profile: all that is what `botocore_source` is for.
         """
         from .profiles import profile_keys  # not loaded to sign
 
-        found = profile_keys(name, os.environ if environ is None else environ)
+        keys = profile_keys(name, os.environ if environ is None else environ)
+        ends = []
+        for setting, text in keys.expiries.items():
+            if (end := _moment(text)) is None:
+                raise CredentialsError(f"{setting} of {keys.place} is not an ISO 8601 time with a zone")
+            ends.append(end)
         try:
-            return cls(*found)
+            return cls(keys.access_key_id, keys.secret_access_key, keys.session_token, min(ends, default=None))
         except InvalidRequest as error:
             raise CredentialsError(f"the profile's credentials cannot be used: {error}") from None
 

@@ -175,11 +175,13 @@ async def test_the_region_of_a_session(monkeypatch: pytest.MonkeyPatch, tmp_path
         assert "//bucket.s3.eu-west-1.amazonaws.com/" in (await signer.presign("get_object", OBJECT)).url
 
 
-async def test_no_configured_endpoint_is_taken_behind_the_callers_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_configured_endpoint_is_that_of_the_sessions_own_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://somewhere.else")
     session = get_session()
     session.set_credentials("AKIDEXAMPLE", "secret")
     async with AiobotocoreSigner.create(session, region="eu-west-1") as signer:
+        assert "http://somewhere.else/bucket/" in (await signer.presign("get_object", OBJECT)).url
+    async with AiobotocoreSigner.create(session, region="eu-west-1", endpoint_url=None) as signer:
         assert "//bucket.s3.eu-west-1.amazonaws.com/" in (await signer.presign("get_object", OBJECT)).url
 
 

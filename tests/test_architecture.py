@@ -33,7 +33,7 @@ ROOMS: dict[str, set[str]] = {
     "credentials": {"errors", "_sigv4", "_s3", "profiles", "models"},
     "inspection": {"errors", "_sigv4", "_s3", "models"},
     "http": {"_redaction", "errors", "models"},
-    "signers": {"_values", "errors", "_sigv4", "_s3", "models", "credentials", "http"},
+    "signers": {"_values", "errors", "_sigv4", "_s3", "profiles", "models", "credentials", "http"},
     "transfer": {"_vendors", "_redaction", "errors", "_sigv4", "_s3", "models", "http", "signers"},
     "testing": {"errors", "models"},
     "web": {"errors", "models", "signers", "transfer"},

@@ -191,25 +191,38 @@ async def test_a_thousand_calls_over_credentials_that_end_in_between() -> None:
         assert again.presign("get_object", OBJECT, expires_in=life, signing_time=moment).url == request.url
 
 
-async def test_the_environment_sets_a_signer_up() -> None:
+NO_FILES = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+
+
+def url_of(signer: OfflineSigner, params: dict[str, str] = OBJECT) -> str:
+    """Signed outside of the test's loop, for `from_env` reads files."""
+
+    async def sign() -> str:
+        return (await signer.presign("get_object", params)).url
+
+    return asyncio.run(sign())
+
+
+def test_the_environment_sets_a_signer_up() -> None:
     environ = {
+        **NO_FILES,
         "AWS_ACCESS_KEY_ID": "AKIDENV",
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_REGION": "eu-west-3",
         "AWS_ENDPOINT_URL": "http://everything:9000",
     }
-    signed = await OfflineSigner.from_env(environ).presign("get_object", OBJECT)
-    assert signed.url.startswith("http://everything:9000/bucket/key?")
-    assert "AKIDENV%2F" in signed.url
-    assert "%2Feu-west-3%2Fs3%2F" in signed.url
+    url = url_of(OfflineSigner.from_env(environ))
+    assert url.startswith("http://everything:9000/bucket/key?")
+    assert "AKIDENV%2F" in url
+    assert "%2Feu-west-3%2Fs3%2F" in url
     environ["AWS_ENDPOINT_URL_S3"] = "http://storage:9000"
-    signed = await OfflineSigner.from_env(environ).presign("get_object", OBJECT)
-    assert signed.url.startswith("http://storage:9000/bucket/key?")
-    signed = await OfflineSigner.from_env(environ, region="us-west-2", endpoint_url=None).presign("get_object", OBJECT)
-    assert signed.url.startswith("https://bucket.s3.us-west-2.amazonaws.com/key?")
+    url = url_of(OfflineSigner.from_env(environ))
+    assert url.startswith("http://storage:9000/bucket/key?")
+    url = url_of(OfflineSigner.from_env(environ, region="us-west-2", endpoint_url=None))
+    assert url.startswith("https://bucket.s3.us-west-2.amazonaws.com/key?")
     del environ["AWS_ENDPOINT_URL_S3"], environ["AWS_ENDPOINT_URL"]
-    signed = await OfflineSigner.from_env(environ).presign("get_object", OBJECT)
-    assert signed.url.startswith("https://bucket.s3.eu-west-3.amazonaws.com/key?")
+    url = url_of(OfflineSigner.from_env(environ))
+    assert url.startswith("https://bucket.s3.eu-west-3.amazonaws.com/key?")
 
 
 @pytest.mark.parametrize(
@@ -224,25 +237,23 @@ async def test_the_environment_sets_a_signer_up() -> None:
         ({"AWS_S3_USE_ARN_REGION": "false"}, {}, "https://bucket.s3.us-west-2.amazonaws.com"),
     ],
 )
-async def test_the_environment_chooses_hosts_where_there_is_no_endpoint(
-    variables: dict[str, str], options: Any, origin: str
-) -> None:
-    keys = {"AWS_ACCESS_KEY_ID": "AKIDENV", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-west-2"}
-    signed = await OfflineSigner.from_env({**keys, **variables}, **options).presign("get_object", OBJECT)
-    assert signed.url.startswith(f"{origin}/key?")
+def test_the_environment_chooses_hosts_where_there_is_no_endpoint(variables: dict[str, str], options: Any, origin: str) -> None:
+    keys = {**NO_FILES, "AWS_ACCESS_KEY_ID": "AKIDENV", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-west-2"}
+    url = url_of(OfflineSigner.from_env({**keys, **variables}, **options))
+    assert url.startswith(f"{origin}/key?")
 
 
-async def test_the_environment_says_what_arns_may_do() -> None:
-    environ = {"AWS_ACCESS_KEY_ID": "AKIDENV", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-west-2"}
+def test_the_environment_says_what_arns_may_do() -> None:
+    environ = {**NO_FILES, "AWS_ACCESS_KEY_ID": "AKIDENV", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-west-2"}
     params = {**OBJECT, "Bucket": "arn:aws:s3:eu-west-1:123456789012:accesspoint/point"}
-    assert "%2Feu-west-1%2F" in (await OfflineSigner.from_env(environ).presign("get_object", params)).url
+    assert "%2Feu-west-1%2F" in url_of(OfflineSigner.from_env(environ), params)
     with pytest.raises(InvalidRequest, match=r"^use_arn_region: "):
-        await OfflineSigner.from_env({**environ, "AWS_S3_USE_ARN_REGION": "false"}).presign("get_object", params)
+        url_of(OfflineSigner.from_env({**environ, "AWS_S3_USE_ARN_REGION": "false"}), params)
 
 
 def test_an_environment_without_a_region_is_told() -> None:
     with pytest.raises(InvalidRequest, match=r"^region: "):
-        OfflineSigner.from_env({"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull})
+        OfflineSigner.from_env(NO_FILES)
 
 
 @pytest.mark.parametrize("years", [9950, 9999, 1, 50])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from asyncpresign import Credentials, CredentialsError, InvalidRequest
 from asyncpresign.credentials import find_region
-from asyncpresign.profiles import _profile
+from asyncpresign.profiles import read_profile
 from tests.test_redaction import SECRET, TOKEN, assert_clean, everything_about
 
 KEYS = "aws_access_key_id = {0}ID\naws_secret_access_key = {0}SECRET\n"
@@ -276,5 +276,5 @@ def test_the_region_of_a_broken_file(tmp_path: Path) -> None:
 
 
 def test_a_profile_is_shown_without_its_keys(tmp_path: Path) -> None:
-    found = _profile("x", write(tmp_path, f"[x]\n{A}", None), required=True)
+    found = read_profile("x", write(tmp_path, f"[x]\n{A}", None), required=True)
     assert_clean(repr(found), [found.credentials["aws_secret_access_key"]])

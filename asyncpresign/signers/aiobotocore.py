@@ -10,16 +10,20 @@ The one door of aiobotocore.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Literal, Self, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from .._s3.arns import DNS_SUFFIXES
-from ..credentials import botocore_source, find_region
+from ..credentials import botocore_source
 from ..errors import InvalidRequest, MissingExtra, Problem, UnsupportedRequest, describe
+from ..profiles import read_profile
 from .base import Seconds
+from .configured import configured
 from .life import Clock
 from .offline import OfflineSigner
 from .presigner import PresignerOptions
@@ -73,20 +77,62 @@ class AiobotocoreSigner(OfflineSigner):
 
     @classmethod
     @asynccontextmanager
-    async def create(cls, session: AioSession | None = None, **options: Unpack[PresignerOptions]) -> AsyncIterator[Self]:
-        """A signer without a client: with the credentials that the chain of `session` (default: a new one) finds.
+    async def create(cls, session: AioSession | Any | None = None, **options: Unpack[PresignerOptions]) -> AsyncIterator[Self]:
+        """A signer without a client: with the credentials, the region, the endpoint and the S3 settings of `session`.
 
-        The options are `Presigner`'s; without a `region` it is the environment's or that of the session's profile. Making
-        a client would read megabytes of JSON in the event loop, and nothing of it is needed to sign.
+        Making a client would read megabytes of JSON in the event loop, and nothing of it is needed to sign.
+
+        Args:
+            session: A session of aiobotocore, botocore, aioboto3 or boto3; default: a new one of aiobotocore's.
+            options: `Presigner`'s. The others are found as by `OfflineSigner.from_env`, where the session's default client
+                configuration, its own variables and its profile come before the process's environment.
+
+        Raises:
+            InvalidRequest: As `OfflineSigner.from_env`.
+            CredentialsError: As `OfflineSigner.from_env`.
         """
         session = session or get_session()
-        if options.get("region") is None:
-            profile = session.get_config_variable("profile")
-            options["region"] = await asyncio.to_thread(find_region, profile=profile) or ""
+        source = botocore_source(session)
+        found = await asyncio.to_thread(_configured, session, options)
         signer = cls.__new__(cls)
-        OfflineSigner.__init__(signer, botocore_source(session), **options)
+        OfflineSigner.__init__(signer, source, **found)
         async with signer:
             yield signer
+
+
+# The variables that a session can have of its own, or its default client configuration.
+_VARIABLES = {
+    "region_name": "AWS_REGION",
+    "region": "AWS_REGION",
+    "config_file": "AWS_CONFIG_FILE",
+    "credentials_file": "AWS_SHARED_CREDENTIALS_FILE",
+    "use_dualstack_endpoint": "AWS_USE_DUALSTACK_ENDPOINT",
+    "use_fips_endpoint": "AWS_USE_FIPS_ENDPOINT",
+    "ignore_configured_endpoint_urls": "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+}
+_S3_VARIABLES = {
+    "use_arn_region": "AWS_S3_USE_ARN_REGION",
+    "use_dualstack_endpoint": "AWS_USE_DUALSTACK_ENDPOINT",
+}
+
+
+def _configured(session: Any, options: PresignerOptions) -> PresignerOptions:
+    """What `session` would give its clients. Reads AWS's files, so not in the event loop."""
+    # boto3's and aioboto3's sessions keep one of botocore's.
+    own = session if hasattr(session, "get_config_variable") else getattr(session, "_session", None)
+    variables = own.instance_variables() if own is not None else {}
+    config = own.get_default_client_config() if own is not None else None
+    s3 = getattr(config, "s3", None) or {}
+    chosen = {**variables, **{name: value for name in _VARIABLES if (value := getattr(config, name, None)) is not None}}
+    named = [(variable, chosen.get(name)) for name, variable in reversed(_VARIABLES.items())]
+    named += [(variable, s3.get(name)) for name, variable in _S3_VARIABLES.items()]
+    environ = {**os.environ, **{variable: str(value) for variable, value in named if value is not None}}
+    profile = read_profile(variables.get("profile"), environ)
+    settings = profile.merged.get("s3")
+    merged = {**(settings if isinstance(settings, dict) else {}), **{name: str(value) for name, value in s3.items()}}
+    if s3:
+        profile = replace(profile, credentials={**profile.credentials, "s3": merged})
+    return configured(environ, profile, options)
 
 
 def _place(client: AioBaseClient) -> PresignerOptions:

@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from .._s3.hoisting import Hoist
-from ..credentials import CredentialCache, CredentialSource, default_source, find_region
+from ..credentials import CredentialCache, CredentialSource, default_source
 from ..errors import InvalidRequest, Problem, describe
 from ..models import Credentials, PresignedPost, PresignedRequest, PresignedURLs, S3Object
+from ..profiles import read_profile
 from .base import Operation, Seconds
 from .life import utc_now
 from .presigner import Presigner, PresignerOptions
@@ -31,11 +32,6 @@ _NOBODY = Credentials("nobody", "nothing")
 def _breathe() -> Generator[None, None, None]:
     """Let other tasks run. It is what `asyncio.sleep(0)` does, without importing asyncio to sign."""
     yield
-
-
-def _is_true(variables: Mapping[str, str], name: str, default: bool) -> bool:
-    """As AWS's tools read it: an empty variable is none, and anything but `true`, in any case, is False."""
-    return variables[name].lower() == "true" if variables.get(name) else default
 
 
 class OfflineSigner:
@@ -59,25 +55,28 @@ class OfflineSigner:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **options: Unpack[PresignerOptions]) -> OfflineSigner:
-        """A signer as AWS's tools would be set up by `environ` (the process's): credentials, region and endpoint.
+        """A signer set up as AWS's tools would be by `environ` (the process's) and the profile in AWS's shared files.
 
-        Credentials are `default_source`'s, the region `AWS_REGION`, `AWS_DEFAULT_REGION` or the profile's, the endpoint
-        `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`, and what ARNs may do `AWS_S3_USE_ARN_REGION`. `AWS_USE_FIPS_ENDPOINT` and
-        `AWS_USE_DUALSTACK_ENDPOINT` choose AWS's hosts where there is no endpoint. Nothing but this constructor looks at these
-        five. Options given here come first. Raises what `Presigner` raises.
+        This constructor and `AiobotocoreSigner.create` alone use a configured endpoint. Each option is the first of:
+
+        - the argument, also None: `endpoint_url=None` is AWS, whatever is configured;
+        - the variable: `AWS_REGION`, `AWS_DEFAULT_REGION`; `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`;
+          `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`; `AWS_S3_USE_ARN_REGION`;
+        - the profile's setting: `region`; the `endpoint_url` of its `services` section for `s3`, then its own;
+          `use_fips_endpoint`, `use_dualstack_endpoint`; and below `s3 =`, `addressing_style`, `use_accelerate_endpoint`,
+          `use_dualstack_endpoint` and `use_arn_region`.
+
+        `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS` or the profile's `ignore_configured_endpoint_urls` switch configured endpoints
+        off. FIPS and dualstack choose AWS's hosts where there is no endpoint. The credentials are `default_source`'s.
+
+        Raises:
+            InvalidRequest: What `Presigner` raises, or a setting that cannot be used, with its place.
+            CredentialsError: A file that cannot be read, or a named profile that is not there.
         """
+        from .configured import configured  # not needed to sign
+
         variables = os.environ if environ is None else environ
-        endpoint = variables.get("AWS_ENDPOINT_URL_S3") or variables.get("AWS_ENDPOINT_URL") or None
-        found: PresignerOptions = {
-            "endpoint_url": endpoint,
-            "use_arn_region": _is_true(variables, "AWS_S3_USE_ARN_REGION", True),
-        }
-        if not any({**found, **options}.get(name) for name in ("endpoint_url", "public_endpoint_url")):
-            found["use_fips"] = _is_true(variables, "AWS_USE_FIPS_ENDPOINT", False)
-            found["use_dualstack"] = _is_true(variables, "AWS_USE_DUALSTACK_ENDPOINT", False)
-        found = {**found, **options}
-        if found.get("region") is None:
-            found["region"] = find_region(environ=variables) or ""
+        found = configured(variables, read_profile(None, variables), options)
         return OfflineSigner(default_source(environ=variables), **found)
 
     def __repr__(self) -> str:

@@ -24,6 +24,7 @@ from asyncpresign.transfer import decide
 from asyncpresign.transfer.plan import MAX_OBJECT, GiB, MiB, part_size_for
 from tests.botocore_differences import DIFFERENCES
 from tests.endpoint_differences import DIFFERENCES as ENDPOINT_DIFFERENCES
+from tests.environment_cases import DIFFERENCES as ENVIRONMENT_DIFFERENCES
 from tests.faults import FAULTS
 from tests.form_cases import DIFFERS as FORM_DIFFERS
 
@@ -94,6 +95,10 @@ def endpoint_differences() -> str:
     does = {False: "refuses it", True: "answers otherwise"}
     rows = [(row.name, row.reason, does[row.answers]) for row in ENDPOINT_DIFFERENCES]
     return table(("what", "why", "asyncpresign"), rows)
+
+
+def environment_differences() -> str:
+    return table(("what", "asyncpresign, and why"), ENVIRONMENT_DIFFERENCES.items())
 
 
 def endpoints() -> str:
@@ -179,6 +184,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "differences": differences,
     "endpoint-differences": endpoint_differences,
     "endpoints": endpoints,
+    "environment-differences": environment_differences,
     "faults": faults,
     "form-differences": form_differences,
     "form-fields": form_fields,

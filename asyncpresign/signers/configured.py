@@ -37,7 +37,7 @@ def configured(environ: Mapping[str, str], profile: Profile, given: PresignerOpt
         raise _wrong("us_east_1_regional_endpoint", profile, "'regional' or 'legacy'; asyncpresign always is regional", chosen)
     arns = (environ.get("AWS_S3_USE_ARN_REGION"), profile.text("s3_use_arn_region"), s3.get("use_arn_region"), "true")
     found: PresignerOptions = {"use_accelerate": _is_true(s3.get("use_accelerate_endpoint")), "use_arn_region": _is_true(*arns)}
-    if "addressing_style" not in given and (style := s3.get("addressing_style")):
+    if "addressing_style" not in given and (style := s3.get("addressing_style")) is not None:
         if style not in _STYLES:
             raise _wrong("addressing_style", profile, "'auto', 'virtual' or 'path'", style)
         found["addressing_style"] = _STYLES[style]

@@ -48,7 +48,7 @@ from .botocore_differences import (
 )
 from .stdlib_only import VECTORS
 from .stdlib_only import cases as vectors
-from .test_url_parity import holds
+from .test_url_parity import has_other_white_space, holds
 
 pytestmark = pytest.mark.oracle
 
@@ -59,13 +59,8 @@ def assert_equal(call: Call | FormCall) -> None:
     expected, got = theirs(call), ours(call)
     assert expected.refusal is None, f"botocore refused: {expected.refusal}"
     assert got == expected
-    if isinstance(call, Call) and not any(map(has_other_white_space, dict(got.pairs).values())):
+    if isinstance(call, Call) and not has_other_white_space(got):
         assert holds(got.url, call, dict(got.pairs)), "verify_url refused it"
-
-
-def has_other_white_space(value: str) -> bool:
-    """White space that botocore signs as a space, as we do, and servers do not: `verify_url` refuses it, as they do."""
-    return any(letter != " " and letter.isspace() for letter in value)
 
 
 def assert_as_said(call: Call) -> None:

@@ -36,7 +36,7 @@ from asyncpresign._s3.operations import lookup
 from asyncpresign.testing import LocalS3
 
 from .botocore_cases import calls_of
-from .botocore_differences import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Call, known_difference, ours
+from .botocore_differences import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Call, Outcome, known_difference, ours
 
 LEGAL = string.ascii_letters + string.digits + "-._~!$&'()*+,;=:@/?%"
 
@@ -70,7 +70,16 @@ def replaced(text: str, at: int, letter: str) -> str:
     return text[:at] + letter + text[at + 1 :]
 
 
-calls = st.sampled_from(list(NAMES)).flatmap(calls_of).filter(lambda call: known_difference(call) is None)
+def has_other_white_space(signed: Outcome) -> bool:
+    """White space in a header that botocore signs as a space, as we do, and servers do not: `verify_url` refuses it."""
+    return any(letter != " " and letter.isspace() for _, value in signed.pairs for letter in value)
+
+
+def is_verified(call: Call) -> bool:
+    return known_difference(call) is None and not has_other_white_space(ours(call))
+
+
+calls = st.sampled_from(list(NAMES)).flatmap(calls_of).filter(is_verified)
 
 
 @pytest.mark.oracle

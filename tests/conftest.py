@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import faulthandler
 import fnmatch
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +69,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["BOTO_DISABLE_CRT"] = "true"  # the C runtime orders a query differently, and botocore is the oracle
     config.pluginmanager.register(Watchdog(), "asyncpresign-watchdog")
     config.pluginmanager.register(SkipReasons(ALLOWED_SKIPS.read_text(encoding="utf-8")), "asyncpresign-skip-reasons")
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of collected tests and botocore's models are not looked through anew at each garbage collection."""
+    gc.collect()
+    gc.freeze()
 
 
 class SkipReasons:

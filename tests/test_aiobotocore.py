@@ -10,18 +10,19 @@ from typing import Any
 import anyio
 import pytest
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from botocore import UNSIGNED
 
 from asyncpresign import AiobotocoreSigner, CredentialsError, InvalidRequest, S3Object, Transfer
 from asyncpresign.testing import LocalS3
+
+from .aiobotocore_sessions import new_session
 
 KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "secret-that-is-not-shown"}
 OBJECT = {"Bucket": "bucket", "Key": "key"}
 
 
 def client(**options: Any) -> Any:
-    return get_session().create_client("s3", **{"region_name": "eu-central-1", **KEYS, **options})
+    return new_session().create_client("s3", **{"region_name": "eu-central-1", **KEYS, **options})
 
 
 async def own_urls(owner: Any) -> list[Any]:
@@ -140,7 +141,7 @@ async def test_a_client_that_could_not_send_either_is_refused() -> None:
 
 
 async def test_what_is_no_s3_client_is_invalid() -> None:
-    async with get_session().create_client("sqs", region_name="eu-central-1", **KEYS) as other:
+    async with new_session().create_client("sqs", region_name="eu-central-1", **KEYS) as other:
         for wrong in (other, None, "client", object()):
             with pytest.raises(InvalidRequest, match=r"^client: "):
                 AiobotocoreSigner(wrong)  # type: ignore[arg-type]
@@ -154,7 +155,7 @@ async def test_a_client_without_credentials_signs_nothing() -> None:
 
 
 async def test_the_region_of_a_session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    session = get_session()
+    session = new_session()
     session.set_credentials("AKIDEXAMPLE", "secret")
     with pytest.raises(InvalidRequest, match=r"^region: "):
         async with AiobotocoreSigner.create(session):
@@ -162,7 +163,7 @@ async def test_the_region_of_a_session(monkeypatch: pytest.MonkeyPatch, tmp_path
     config = tmp_path / "config"
     config.write_text("[profile mine]\nregion = eu-west-2\n", encoding="utf-8")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
-    chosen = get_session()
+    chosen = new_session()
     chosen.set_config_variable("profile", "mine")
     chosen.set_credentials("AKIDEXAMPLE", "secret")
     async with AiobotocoreSigner.create(chosen) as signer:
@@ -177,7 +178,7 @@ async def test_the_region_of_a_session(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 async def test_a_configured_endpoint_is_that_of_the_sessions_own_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://somewhere.else")
-    session = get_session()
+    session = new_session()
     session.set_credentials("AKIDEXAMPLE", "secret")
     async with AiobotocoreSigner.create(session, region="eu-west-1") as signer:
         assert "http://somewhere.else/bucket/" in (await signer.presign("get_object", OBJECT)).url

@@ -19,7 +19,7 @@ import anyio
 import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioRefreshableCredentials
-from aiobotocore.session import AioSession, get_session
+from aiobotocore.session import AioSession
 
 from asyncpresign import (
     Adjustable,
@@ -38,6 +38,7 @@ from asyncpresign import (
 from asyncpresign._s3._operations_table import NAMES
 from asyncpresign.signers.presigner import PresignerOptions
 
+from .aiobotocore_sessions import new_session
 from .botocore_cases import call_of, travelling
 from .test_redaction import assert_clean
 
@@ -67,7 +68,7 @@ async def awaited(stack: AsyncExitStack, credentials: Credentials, options: Opti
 
 def aio_session(credentials: Credentials) -> AioSession:
     """A session whose chain has found `credentials`, and renews them, by our clock, to the very same."""
-    session = get_session()
+    session = new_session()
     given = (credentials.access_key_id, credentials.secret_access_key, credentials.session_token)
     if credentials.expires_at is None:
         session.set_credentials(*given)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
 from email.policy import HTTP
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncpresign.transfer.form import FormBody, form_body, form_content_type
+from asyncpresign.transfer.form import FormBody, field_problems, form_body, form_content_type
 
 BOUNDARY = "asyncpresign-0123456789abcdef"
 KB64 = 64 * 1024
@@ -156,3 +156,20 @@ def test_the_border_of_joining(surplus: int) -> None:
 def test_a_form_can_be_sent_again() -> None:
     form = make({"key": "k"}, b"abc", bytes(KB64))
     assert pieces(form) == pieces(form)
+
+
+@pytest.mark.parametrize(
+    ("fields", "arguments"),
+    [
+        ({"key": "k", "ä": "😀"}, []),
+        ({"key": "\ud800"}, ["destination.fields['key']"]),
+        ({"key": "a\udfff"}, ["destination.fields['key']"]),
+        ({"\udc80": "k", "a": "b"}, ["destination.fields['\\udc80']"]),
+        ({"key": 1, 2: "b", "acl": None}, ["destination.fields['key']", "destination.fields[2]", "destination.fields['acl']"]),
+        ({"key": b"k"}, ["destination.fields['key']"]),
+    ],
+)
+def test_fields_that_utf_8_cannot_encode(fields: Any, arguments: list[str]) -> None:
+    found = field_problems(fields)
+    assert [problem.argument for problem in found] == arguments
+    assert all(problem.expected == "a name and a value that UTF-8 can encode" for problem in found)

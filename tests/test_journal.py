@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta, timezone
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import anyio
@@ -240,8 +240,20 @@ VECTORS = json.loads((Path(__file__).parent / "vectors" / "transfer" / "journal_
 @pytest.mark.parametrize("vector", VECTORS, ids=[vector["item"] for vector in VECTORS])
 def test_golden_digests(vector: dict[str, str]) -> None:
     """A journal of this format is read by every later version that has the same format number: its keys must not change."""
-    names = {kind.__name__: kind for kind in (Download, FormUpload, S3Object, Directory, PresignedRequest, PresignedPost)}
-    item = eval(vector["item"], {**names, "Upload": UploadItem, "datetime": datetime, "UTC": UTC, "END": END})
+    kinds = (
+        Download,
+        FormUpload,
+        S3Object,
+        Directory,
+        PresignedRequest,
+        PresignedPost,
+        date,
+        datetime,
+        timedelta,
+        PurePosixPath,
+    )
+    names = {kind.__name__: kind for kind in kinds}
+    item = eval(vector["item"], {**names, "Upload": UploadItem, "UTC": UTC, "END": END})
     found = key(item)
     assert {"row": found.row.hex(), "what": found.what.hex(), "format": FORMAT} == {
         name: vector[name] for name in ("row", "what", "format")

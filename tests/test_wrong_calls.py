@@ -177,3 +177,46 @@ async def test_a_link_to_itself_is_named_with_what_the_system_says_of_it(tmp_pat
     async with Transfer(transport=FakeTransport(otherwise=Say(body=b"abc")), edge=World().edge()) as moving:
         with pytest.raises(LocalFileError, match=rf"circle: {os.strerror(errno.ELOOP)}"):
             await moving.download(URL, tmp_path / "circle")
+
+
+WRONG_OPTIONS: list[tuple[dict[str, Any], str]] = [
+    ({"concurrency": 0}, "concurrency: expected an int of at least 1, got 0"),
+    ({"concurrency": True}, "concurrency: expected an int of at least 1, got True"),
+    ({"concurrency": "2"}, "concurrency: expected an int of at least 1, got a str of length 1"),
+    ({"limits": 8}, "limits: expected Limits, got 8"),
+    ({"signer": "me"}, "signer: expected a Signer, such as OfflineSigner, got a str of length 2"),
+    ({"retry": 3}, "retry: expected a RetryPolicy, got 3"),
+    ({"require_checksum": 1}, "require_checksum: expected a bool, got 1"),
+    ({"max_clock_offset": 5}, "max_clock_offset: expected a timedelta of at least 0, got 5"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG_OPTIONS)
+def test_a_transfer_names_its_wrong_option(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        Transfer(**options)
+    assert str(caught.value) == message
+
+
+def test_a_transfer_names_all_its_wrong_options_in_order() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        Transfer(**{name: value for options, _ in WRONG_OPTIONS for name, value in options.items()})
+    assert [problem.argument for problem in caught.value.problems] == [
+        "concurrency",
+        "limits",
+        "concurrency",
+        "signer",
+        "retry",
+        "require_checksum",
+        "max_clock_offset",
+    ]
+
+
+def test_the_default_edge_reads_the_time_in_utc_and_a_new_token_each_time() -> None:
+    edge = Edge()
+    before = datetime.now(UTC)
+    assert before <= edge.now() <= datetime.now(UTC)
+    assert edge.now().tzinfo is UTC
+    first, second = edge.token(), edge.token()
+    assert first != second
+    assert len(bytes.fromhex(first)) == 12

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .credentials import CredentialSource as CredentialSource
     from .credentials import botocore_source as botocore_source
     from .credentials import default_source as default_source
+    from .disposition import content_disposition as content_disposition
     from .errors import AccessDenied as AccessDenied
     from .errors import Conflict as Conflict
     from .errors import CredentialsError as CredentialsError
@@ -82,6 +83,7 @@ _INSPECTION = (
     "Check CredentialsFinder Difference Explanation InspectedURL Verification explain_url inspect_url verify_post verify_url"
 )
 _MODULES = {
+    "disposition": "content_disposition",
     "credentials": "CredentialSource botocore_source default_source",
     "errors": _ERRORS,
     "http.transport": "Response",

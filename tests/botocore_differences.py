@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 from unittest import mock
+from urllib.parse import urlsplit
 
 os.environ["BOTO_DISABLE_CRT"] = "true"  # before botocore is imported: the C runtime orders a query differently
 
@@ -124,7 +125,8 @@ WHO_AND_WHEN = {
 @cache
 def client(place: Place, validated: bool = False) -> BaseClient:
     """A botocore client that signs as DESIGN says; `endpoint_url` with any style is used as it is."""
-    style = {"auto": "path" if place.endpoint_url else "virtual"}.get(place.addressing_style, place.addressing_style)
+    own = "auto" if place.endpoint_url in ACCELERATED.values() else "path"
+    style = {"auto": own if place.endpoint_url else "virtual"}.get(place.addressing_style, place.addressing_style)
     config = Config(
         signature_version="s3v4",
         s3={
@@ -412,6 +414,13 @@ def sent_as_text(call: Call | FormCall) -> list[str]:
     return [text for value in sent for text in _texts(value)]
 
 
+def sent_as_it_is(call: Call) -> list[str]:
+    """What travels in headers and is not encoded before."""
+    known = lookup(call.operation).parameters
+    encoded = {name for name in call.params if name in known and known[name].kind in ("copy-source", "sse-c-key")}
+    return sent_as_text(replace(call, params={name: value for name, value in call.params.items() if name not in encoded}))
+
+
 def _texts(value: Any) -> list[str]:
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
     return [part for part in parts if isinstance(part, str)]
@@ -484,6 +493,13 @@ def is_kept_by(call: FormCall) -> Callable[[Any], bool]:
         return whole and not (name.lower() == "content-type" and "," in found[0])
 
     return is_kept
+
+
+ACCELERATED = {host: f"https://{host}" for host in ("s3-accelerate.amazonaws.com", "s3-accelerate.dualstack.amazonaws.com")}
+
+
+def host_of(call: Call | FormCall) -> str:
+    return urlsplit(call.place.endpoint_url or "").hostname or ""
 
 
 def base_path(call: Call | FormCall) -> str:
@@ -721,6 +737,28 @@ DIFFERENCES: tuple[Difference, ...] = (
             call.place.region.startswith("fips-") or call.place.region.endswith("-fips") or call.place.region == "s3-external-1"
         ),
         says="region",
+    ),
+    Difference(
+        "header value that is not ASCII",
+        "clients send such a header in different bytes, so its signature would not hold; botocore signs those of UTF-8",
+        put(ContentDisposition='attachment; filename="é.pdf"'),
+        lambda call: isinstance(call, Call) and not "".join(sent_as_it_is(call)).isascii(),
+        says="ASCII",
+    ),
+    Difference(
+        "bucket in the endpoint's host",
+        "the bucket would be there twice; `bucket_endpoint=True` says that the host is the bucket, as nothing in botocore can",
+        at(GET, endpoint_url="https://bucket.s3.eu-central-1.amazonaws.com", addressing_style="auto"),
+        lambda call: f"{host_of(call)}.".startswith(f"{text_of(call, 'Bucket')}.") and "." in host_of(call),
+        says="bucket_endpoint=True",
+    ),
+    Difference(
+        "accelerated host in another spelling",
+        "hosts have no case, and a port changes nothing; botocore compares the letters, and uses path style there",
+        at(GET, endpoint_url="https://S3-Accelerate.amazonaws.com", addressing_style="auto"),
+        lambda call: host_of(call) in ACCELERATED and ACCELERATED[host_of(call)] != call.place.endpoint_url,
+        refusal=None,
+        as_if=lambda call: replace(call, place=replace(call.place, addressing_style="virtual")),
     ),
     Difference(
         "user in the endpoint",

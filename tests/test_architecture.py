@@ -28,6 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "_sigv4": {"errors"},
     "_s3": {"errors", "_sigv4"},
     "documents": {"_s3"},
+    "disposition": {"errors", "_sigv4", "_s3"},
     "profiles": {"errors"},
     "models": {"_values", "_vendors", "errors", "_sigv4", "_s3", "profiles"},
     "credentials": {"errors", "_sigv4", "_s3", "profiles", "models"},
@@ -41,7 +42,7 @@ ROOMS: dict[str, set[str]] = {
     # The command line puts everything together.
     "cli": {"errors", "_sigv4", "_s3", "models", "credentials", "inspection", "http", "signers", "transfer", "testing", ""},
     # The package itself: names for type checkers, loaded lazily.
-    "": {"errors", "models", "credentials", "inspection", "http", "signers", "transfer"},
+    "": {"errors", "disposition", "models", "credentials", "inspection", "http", "signers", "transfer"},
 }
 
 # Where each library that is not the standard one may be imported.
@@ -222,7 +223,19 @@ def test_the_core_has_no_world(module: Module) -> None:
 
 @EVERY
 def test_signing_imports_the_standard_library_only(module: Module) -> None:
-    signing = {"_values", "errors", "_sigv4", "_s3", "documents", "profiles", "models", "credentials", "inspection", ""}
+    signing = {
+        "_values",
+        "errors",
+        "_sigv4",
+        "_s3",
+        "documents",
+        "disposition",
+        "profiles",
+        "models",
+        "credentials",
+        "inspection",
+        "",
+    }
     # A source of credentials imports botocore, and asyncio to fetch them, when it is asked for.
     found = module.loads_at_once() if module.path == "credentials.py" else module.imports()
     imported = {name.split(".")[0] for name, _ in found if name[:1] not in ("", ".")}

@@ -249,3 +249,79 @@ def test_an_arn_of_another_region_is_refused_when_the_signer_says_so() -> None:
     with pytest.raises(InvalidRequest, match="use_arn_region: expected True, or an ARN of the region 'eu-central-1'"):
         origin(POINT, use_arn_region=False)
     assert origin(POINT, region="us-west-2", use_arn_region=False).endswith(" s3 us-west-2")
+
+
+ACCELERATED = "https://s3-accelerate.amazonaws.com"
+OWN = "https://cdn.example.com/base"
+
+
+@pytest.mark.parametrize(
+    ("bucket", "options", "expected"),
+    [
+        ("bucket", {"endpoint_url": ACCELERATED}, "https://bucket.s3-accelerate.amazonaws.com/"),
+        ("bucket", {"endpoint_url": f"{ACCELERATED}:443/"}, "https://bucket.s3-accelerate.amazonaws.com:443/"),
+        ("bucket", {"endpoint_url": ACCELERATED.replace("te.", "te.dualstack.")},
+         "https://bucket.s3-accelerate.dualstack.amazonaws.com/"),
+        ("my.bucket", {"endpoint_url": ACCELERATED}, f"{ACCELERATED}/my.bucket"),
+        ("bucket", {"endpoint_url": ACCELERATED, "addressing_style": "path"}, f"{ACCELERATED}/bucket"),
+        ("bucket", {"endpoint_url": "https://s3-accelerate.example.com"}, "https://s3-accelerate.example.com/bucket"),
+        ("bucket", {"endpoint_url": OWN, "bucket_endpoint": True}, OWN),
+        ("bucket", {"endpoint_url": "https://bucket.s3.amazonaws.com", "bucket_endpoint": True}, "https://bucket.s3.amazonaws.com/"),
+        ("b--use1-az4--x-s3", {"endpoint_url": OWN, "bucket_endpoint": True}, OWN),
+        ("bucket", {"endpoint_url": "http://127.0.0.1:9000", "bucket_endpoint": True}, "http://127.0.0.1:9000/"),
+        ("minio", {"endpoint_url": "http://minio:9000"}, "http://minio:9000/minio"),
+        ("127", {"endpoint_url": "http://127.0.0.1:9000"}, "http://127.0.0.1:9000/127"),
+        ("files", {"endpoint_url": "https://files.example.com", "addressing_style": "path"}, "https://files.example.com/files"),
+        ("bucket", {"endpoint_url": "https://mybucket.example.com"}, "https://mybucket.example.com/bucket"),
+        ("bucket", {"endpoint_url": "https://h/minio", "stripped_prefix": "/minio"}, "https://h/minio/bucket"),
+        ("bucket", {"endpoint_url": "https://h/a/b/", "stripped_prefix": "/a/b"}, "https://h/a/b/bucket"),
+        ("bucket", {"endpoint_url": "https://h.x/a", "stripped_prefix": "/a", "addressing_style": "virtual"}, "https://bucket.h.x/a/"),
+        ("bucket", {"endpoint_url": "https://cdn.x/a", "stripped_prefix": "/a", "bucket_endpoint": True}, "https://cdn.x/a/"),
+        (None, {"endpoint_url": "https://h/a", "stripped_prefix": "/a"}, "https://h/a/"),
+    ],
+)  # fmt: skip
+def test_where_a_bucket_of_a_given_endpoint_is(bucket: str | None, options: dict[str, Any], expected: str) -> None:
+    assert origin(bucket, **options) == f"{expected} s3 eu-central-1"
+
+
+@pytest.mark.parametrize(
+    ("bucket", "options"),
+    [
+        ("bucket", {"endpoint_url": "https://bucket.s3.eu-central-1.amazonaws.com"}),
+        ("bucket", {"endpoint_url": "https://bucket.s3.amazonaws.com", "addressing_style": "path"}),
+        ("bucket", {"endpoint_url": "https://Bucket.account.r2.cloudflarestorage.com:443/base", "addressing_style": "virtual"}),
+        ("files.example.com", {"endpoint_url": "https://files.example.com"}),
+        ("my.bucket", {"endpoint_url": "http://my.bucket.s3.test"}),
+    ],
+)
+def test_a_bucket_that_is_in_the_endpoints_host_already_is_refused(bucket: str, options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="bucket_endpoint=True"):
+        origin(bucket, **options)
+    if options.get("addressing_style") != "path":
+        assert origin(bucket, bucket_endpoint=True, **options).startswith(options["endpoint_url"])
+
+
+@pytest.mark.parametrize("bucket", [None, POINT, MULTI_REGION])
+def test_what_a_host_that_is_a_bucket_cannot_do(bucket: str | None) -> None:
+    with pytest.raises(UnsupportedRequest):
+        origin(bucket, endpoint_url=OWN, bucket_endpoint=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        ({"bucket_endpoint": True}, ["bucket_endpoint"]),
+        ({"bucket_endpoint": 1, "endpoint_url": OWN}, ["bucket_endpoint"]),
+        ({"bucket_endpoint": True, "endpoint_url": OWN, "addressing_style": "path"}, ["addressing_style"]),
+        ({"stripped_prefix": "/base"}, ["stripped_prefix"]),
+        ({"stripped_prefix": None, "endpoint_url": OWN}, ["stripped_prefix"]),
+        *(
+            ({"stripped_prefix": prefix, "endpoint_url": OWN}, ["stripped_prefix"])
+            for prefix in ("base", "/bas", "/base/x", "/", 5)
+        ),
+        ({"stripped_prefix": "/x", "endpoint_url": "https://h"}, ["stripped_prefix"]),
+        ({"stripped_prefix": "/x", "bucket_endpoint": True}, ["bucket_endpoint", "stripped_prefix"]),
+    ],
+)
+def test_options_that_do_not_fit_the_endpoint(options: dict[str, Any], arguments: list[str]) -> None:
+    assert [problem.argument for problem in option_problems(EndpointOptions("eu-central-1", **options))] == arguments

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from asyncpresign import Credentials, InvalidRequest, PresignedRequest, Presigner, UnsupportedRequest
+from asyncpresign import (
+    Credentials,
+    InvalidRequest,
+    PresignedRequest,
+    Presigner,
+    UnsupportedRequest,
+    content_disposition,
+    verify_url,
+)
 from asyncpresign._s3 import hoisting
 from asyncpresign._s3._operations_table import NAMES
 from asyncpresign._s3.operations import lookup
+from asyncpresign._sigv4.presigned import read_url
 
 NOW = datetime(2026, 11, 23, 12, 0, 1, tzinfo=UTC)
 OBJECT = {"Bucket": "bucket", "Key": "key"}
@@ -31,7 +41,6 @@ HONOURED: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"GrantRead": "id=1"}, {"x-amz-grant-read": "id=1"}),
     ({"Metadata": {"Name": "a b", "other": ""}}, {"x-amz-meta-name": "a b", "x-amz-meta-other": ""}),
     ({"RequestPayer": "requester"}, {"x-amz-request-payer": "requester"}),
-    ({"ChecksumSHA256": "abc="}, {"x-amz-checksum-sha256": "abc="}),
 ]
 KEPT: list[tuple[dict[str, Any], str]] = [
     ({"Tagging": "a=b"}, "x-amz-tagging"),
@@ -41,6 +50,10 @@ KEPT: list[tuple[dict[str, Any], str]] = [
     ({"SSECustomerKey": "k" * 32}, "x-amz-server-side-encryption-customer-key"),
     ({"WebsiteRedirectLocation": "/x"}, "x-amz-website-redirect-location"),
     ({"ContentType": "text/plain"}, "content-type"),
+    ({"ChecksumSHA256": "abc="}, "x-amz-checksum-sha256"),
+    ({"ChecksumCRC64NVME": "abc="}, "x-amz-checksum-crc64nvme"),
+    ({"ChecksumAlgorithm": "SHA256"}, "x-amz-sdk-checksum-algorithm"),
+    ({"ContentMD5": "abc="}, "content-md5"),
 ]
 
 
@@ -70,9 +83,10 @@ def test_strict_refuses_what_would_stay(params: dict[str, Any], header: str) -> 
 
 # Families of `x-amz-` headers that S3 takes as headers only, or of which nobody has shown that a query does as well.
 STAY = (
-    "bucket-", "bypass-governance-retention", "client-token", "confirm-remove-self-bucket-access", "copy-source",
+    "bucket-", "bypass-governance-retention", "checksum-", "client-token", "confirm-remove-self-bucket-access", "copy-source",
     "create-session-mode", "expected-bucket-owner", "fwd-", "if-match-", "max-parts", "metadata-directive", "mfa",
     "mp-object-size", "object-", "optional-object-attributes", "part-number-marker", "rename-source", "request-route",
+    "sdk-checksum-algorithm",
     "request-token", "server-side-encryption", "skip-destination-validation", "source-expected-bucket-owner",
     "storage-class", "tagging", "transition-default-minimum-object-size", "website-redirect-location", "write-offset-bytes",
 )  # fmt: skip
@@ -162,6 +176,107 @@ def test_an_addition_never_says_twice_what_the_parameters_say(params: Any, optio
     with pytest.raises(InvalidRequest) as caught:
         put(params, **options)
     assert [problem.argument for problem in caught.value.problems] == [argument]
+
+
+HASH = hashlib.sha256(b"body").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("options", "payload"),
+    [
+        ({}, "UNSIGNED-PAYLOAD"),
+        ({"extra_headers": {"x-amz-content-sha256": HASH}}, HASH),
+        ({"extra_headers": {"X-Amz-Content-SHA256": "UNSIGNED-PAYLOAD"}}, "UNSIGNED-PAYLOAD"),
+        ({"extra_query": {"X-Amz-Content-Sha256": HASH}}, HASH),
+        ({"extra_query": {"x-amz-content-sha256": "UNSIGNED-PAYLOAD"}}, "UNSIGNED-PAYLOAD"),
+        ({"extra_query": {"X-Amz-Content-Sha256": HASH}, "extra_headers": {"x-amz-content-sha256": HASH}}, HASH),
+        ({"extra_headers": {"x-amz-content-sha256": HASH}, "hoist_headers": True}, HASH),
+    ],
+)
+def test_the_hash_of_the_body_is_the_last_line_that_is_signed(options: dict[str, Any], payload: str) -> None:
+    request = put(**options)
+    signed = read_url(request.url)
+    headers = {"host": signed.host, **{name.lower(): value for name, value in request.headers.items()}}
+    canonical = signed.canonical_request("PUT", headers)
+    assert canonical.rpartition("\n")[2] == payload
+    assert signed.signature == signed.expected_signature(canonical, "secret")
+    credentials = Credentials("AKID", "secret")
+    assert verify_url(request.url, credentials, method="PUT", headers=request.headers, at=NOW).ok
+    if request.headers and payload == HASH:
+        other = dict.fromkeys(request.headers, "0" * 64)
+        assert not verify_url(request.url, credentials, method="PUT", headers=other, at=NOW).ok
+
+
+@pytest.mark.parametrize("value", ["", HASH.upper(), HASH[:-1], f" {HASH}", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "0" * 65])
+def test_what_no_body_hashes_to_is_not_signed(value: str) -> None:
+    for argument, name in (("extra_headers", "x-amz-content-sha256"), ("extra_query", "X-Amz-Content-Sha256")):
+        with pytest.raises(InvalidRequest, match="SHA-256 in 64 lower-case hex digits"):
+            put(**{argument: {name: value}})
+    with pytest.raises(InvalidRequest, match="the only spelling that every server reads"):
+        put(extra_query={"x-amz-content-sha256": HASH})
+    with pytest.raises(InvalidRequest, match=r"^extra_headers: "):
+        put(extra_query={"X-Amz-Content-Sha256": HASH}, extra_headers={"x-amz-content-sha256": "0" * 64})
+
+
+NOT_ASCII: list[tuple[dict[str, Any], str]] = [
+    ({"ContentDisposition": 'attachment; filename="©.jpg"'}, "params['ContentDisposition']"),
+    ({"CacheControl": "é"}, "params['CacheControl']"),
+    ({"Tagging": "a=ü"}, "params['Tagging']"),
+    ({"ContentType": "text/ü"}, "params['ContentType']"),
+    ({"WebsiteRedirectLocation": "/日本"}, "params['WebsiteRedirectLocation']"),
+    ({"GrantRead": "id=\x80"}, "params['GrantRead']"),
+    ({"Metadata": {"a": "ü"}}, "params['Metadata']"),
+]
+
+
+@pytest.mark.parametrize(("params", "argument"), NOT_ASCII)
+def test_a_header_that_clients_send_in_different_bytes_is_not_signed(params: dict[str, Any], argument: str) -> None:
+    for call in (lambda: put(params), lambda: put(params, hoist_headers=True)):
+        with pytest.raises(InvalidRequest) as caught:
+            call()
+        (problem,) = caught.value.problems
+        assert (problem.argument, "ASCII" in problem.expected) == (argument, True)
+        assert ("content_disposition(filename)" in problem.suggestion) == ("Disposition" in argument)
+
+
+def test_nor_is_one_that_is_added_or_is_a_list_or_a_version() -> None:
+    presigner = Presigner(Credentials("AKID", "secret"), region="us-east-1")
+    with pytest.raises(InvalidRequest, match=r"^extra_headers\['X-A'\]: expected ASCII"):
+        put(extra_headers={"X-A": "é"})
+    with pytest.raises(InvalidRequest, match=r"^params\['OptionalObjectAttributes'\]: expected ASCII"):
+        presigner.presign("list_objects_v2", {"Bucket": "bucket", "OptionalObjectAttributes": ["é"]})
+    with pytest.raises(InvalidRequest, match=r"^params\['CopySource'\]: expected ASCII"):
+        presigner.presign("copy_object", {**OBJECT, "CopySource": "bucket/ü?versionId=ü"})
+    assert presigner.presign("copy_object", {**OBJECT, "CopySource": "bucket/ü"}).headers == {
+        "x-amz-copy-source": "bucket/%C3%BC"
+    }
+    assert presigner.presign("get_object", {**OBJECT, "ResponseContentDisposition": "é"}).headers == {}
+
+
+@pytest.mark.parametrize(
+    ("filename", "expected"),
+    [
+        ("report.pdf", 'attachment; filename="report.pdf"'),
+        ("a b;c.txt", 'attachment; filename="a b;c.txt"'),
+        ("日本.jpg", "attachment; filename=\"__.jpg\"; filename*=UTF-8''%E6%97%A5%E6%9C%AC.jpg"),
+        ('a"b.txt', "attachment; filename=\"a_b.txt\"; filename*=UTF-8''a%22b.txt"),
+        ("a\\b", "attachment; filename=\"a_b\"; filename*=UTF-8''a%5Cb"),
+        ("100%.txt", "attachment; filename=\"100_.txt\"; filename*=UTF-8''100%25.txt"),
+        ("1 ©'(*).jpg", "attachment; filename=\"1 _'(*).jpg\"; filename*=UTF-8''1%20%C2%A9%27%28%2A%29.jpg"),
+    ],
+)
+def test_a_disposition_for_a_file_of_any_name(filename: str, expected: str) -> None:
+    assert content_disposition(filename) == expected
+    assert content_disposition(filename, disposition="inline") == expected.replace("attachment", "inline")
+    assert put({"ContentDisposition": expected}).headers == {"Content-Disposition": expected}
+
+
+@pytest.mark.parametrize("filename", ["", None, 5, b"a", "a\nb", "a\tb", "\0", "\ud800"])
+def test_what_no_file_is_called_has_no_disposition(filename: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"^filename: "):
+        content_disposition(filename)
+    with pytest.raises(InvalidRequest, match=r"^disposition: "):
+        content_disposition("a", disposition="form-data")
 
 
 def test_a_query_parameter_is_not_said_twice() -> None:

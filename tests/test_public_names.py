@@ -71,6 +71,7 @@ NAMES = [
     "Verification",
     "VerificationError",
     "botocore_source",
+    "content_disposition",
     "default_source",
     "explain_url",
     "inspect_url",

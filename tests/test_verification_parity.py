@@ -8,6 +8,7 @@ server lacks something of S3's. A seeded sample of requests that nobody thought 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import random
 import secrets
@@ -136,6 +137,7 @@ def put(*headers: tuple[str, str], signed: str = "host;x-amz-meta-a") -> Asked:
 
 
 META = "x-amz-meta-a"
+SHA256, HASH = "x-amz-content-sha256", hashlib.sha256(CONTENT).hexdigest()
 URLS: dict[str, Asked] = {
     "as signed": Asked(),
     "header as signed": put((META, "b")),
@@ -278,6 +280,8 @@ URLS: dict[str, Asked] = {
         )
         for value in (
             "UNSIGNED-PAYLOAD",
+            HASH,
+            HASH.upper(),
             "0" * 64,
             "",
             "unsigned-payload",
@@ -288,8 +292,15 @@ URLS: dict[str, Asked] = {
     **{
         f"payload hash in the query {value[:9]}": Asked("PUT", path="/{bucket}/put", query={name: value})
         for name in ("X-Amz-Content-Sha256", "x-amz-content-sha256")
-        for value in ("UNSIGNED-PAYLOAD", "0" * 64, "")
+        for value in ("UNSIGNED-PAYLOAD", HASH, HASH.upper(), "0" * 64, "")
     },
+    "payload hash in both": Asked(
+        "PUT", path="/{bucket}/put", query={"X-Amz-Content-Sha256": HASH}, signed=f"host;{SHA256}", headers=[(SHA256, HASH)]
+    ),
+    "another payload hash in the header": Asked(
+        "PUT", path="/{bucket}/put", query={"X-Amz-Content-Sha256": HASH}, signed=f"host;{SHA256}", headers=[(SHA256, "0" * 64)]
+    ),
+    "payload hash in an unsigned header": put((META, "b"), (SHA256, HASH)),
     # Query.
     "parameter twice": Asked(more="&a=1&a=2"),
     "parameter twice unsorted": Asked(more="&a=2&a=1"),
@@ -348,6 +359,11 @@ URLS: dict[str, Asked] = {
 # (server, why the product accepts what it refuses) -> rows.
 LACKS: dict[tuple[str, str], set[str]] = {
     ("juicefs", "there are no such keys"): {"dot", "encoded dots"},
+    ("juicefs", "the body has another hash, which no URL says"): {"payload hash in a header 000000000"},
+    ("seaweedfs", "a hash of the body counts in the query only"): {
+        "payload hash in a header 000000000",
+        f"payload hash in a header {HASH[:9]}",
+    },
     ("seaweedfs", "there are no such keys"): {"dot", "encoded dots", "NUL in the path", "key with a dot segment"},
 }
 

@@ -2,7 +2,8 @@
 
 A URL that needs no header can be used by a browser's link or by `curl URL`. S3 honours some `x-amz-*` headers when they
 come as query parameters and silently ignores the others, so only the former are moved. AWS and MinIO do so; other servers
-may not (seaweedfs ignores metadata there), so nothing is moved unless it is asked for.
+may not (seaweedfs ignores metadata there), so nothing is moved unless it is asked for. Checksums are never moved: AWS does not
+compare one that stands in a query.
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 """
 
@@ -11,20 +12,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from .._sigv4.canonical import PAYLOAD, PAYLOAD_QUERY, UNSIGNED_PAYLOAD, payload_hash
 from ..errors import InvalidRequest, Problem, UnsupportedRequest, describe
-from .operations import HEADER_NAME, BoundRequest, text_problem
+from .operations import HEADER_NAME, BoundRequest, header_problem, text_problem
 
 Hoist = bool | Literal["strict"]
 
-# Names, or beginnings of names, that S3 honours in a query; it ignores tagging, storage class, object lock, encryption and
-# website redirects there.
+# Names, or beginnings of names, that S3 honours in a query; it ignores checksums, tagging, storage class, object lock,
+# encryption and website redirects there.
 HONOURED = (
     "x-amz-acl",
-    "x-amz-checksum-",
     "x-amz-grant-",
     "x-amz-meta-",
     "x-amz-request-payer",
-    "x-amz-sdk-checksum-algorithm",
 )
 
 # What presigning writes itself, in lower case.
@@ -66,7 +66,13 @@ def _pair_problems(argument: str, name: object, value: object, taken: frozenset[
         return [Problem(place, "a name that is not written by signing or by the client itself", repr(name))]
     if not isinstance(value, str):
         return [Problem(place, "a str", describe(value))]
-    return [Problem(place, *bad)] if (bad := text_problem(value)) else []
+    if bad := header_problem(value) if argument == "extra_headers" else text_problem(value):
+        return [Problem(place, *bad)]
+    if name.lower() == PAYLOAD and argument == "extra_query" and name != PAYLOAD_QUERY and value != UNSIGNED_PAYLOAD:
+        return [Problem(place, f"{PAYLOAD_QUERY}, the only spelling that every server reads", repr(name))]
+    if name.lower() == PAYLOAD and payload_hash(value) is None:
+        return [Problem(place, "the body's SHA-256 in 64 lower-case hex digits, or UNSIGNED-PAYLOAD", describe(value))]
+    return []
 
 
 def extend(
@@ -74,8 +80,8 @@ def extend(
 ) -> BoundRequest:
     """`bound` with the additions, which hold no problem, and with the headers that may travel in the query moved there.
 
-    Raises `InvalidRequest` for an addition that the operation has already, and `UnsupportedRequest` under "strict" for
-    any header that would have to stay one.
+    The hash in an added `x-amz-content-sha256` becomes the payload hash. Raises `InvalidRequest` for an addition that the
+    operation has already, and `UnsupportedRequest` under "strict" for any header that would have to stay one.
     """
     query = [*bound.query, *(extra_query or {}).items()]
     headers = {**bound.headers, **(extra_headers or {})}
@@ -88,6 +94,9 @@ def extend(
         for name in added or {}
         if (name.lower() if argument == "extra_headers" else name) in own
     ]
+    hashes = {value for name, value in (*query, *headers.items()) if name.lower() == PAYLOAD}
+    if len(hashes) > 1:
+        problems.append(Problem("extra_headers", "the x-amz-content-sha256 of extra_query, if any", "another"))
     if problems:
         raise InvalidRequest(*problems)
     if hoist_headers:
@@ -100,4 +109,4 @@ def extend(
         if hoist_headers == "strict" and headers:
             left = ", ".join(sorted(headers))
             raise UnsupportedRequest(f"hoist_headers: S3 takes {left} from headers only; send them, or leave them out")
-    return bound._replace(query=query, headers=headers)
+    return bound._replace(query=query, headers=headers, payload_hash=hashes.pop() if hashes else UNSIGNED_PAYLOAD)

@@ -16,7 +16,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, NamedTuple
 
-from .._sigv4.canonical import uri_encode
+from .._sigv4.canonical import UNSIGNED_PAYLOAD, uri_encode
 from .._sigv4.signing import utc
 from ..errors import InvalidRequest, Problem, describe, nearest, redact
 from ._operations_table import NAMES, TABLE, OperationName
@@ -31,6 +31,7 @@ __all__ = [
     "are_plain_keys",
     "bind",
     "bucket_problems",
+    "header_problem",
     "is_plain_key",
     "is_point_arn",
     "key_problems",
@@ -113,6 +114,7 @@ class BoundRequest(NamedTuple):
     """An operation with its parameters in place; all is plain text.
 
     `key` is what follows the bucket, None for nothing; `host_prefix` what stands before the endpoint's host.
+    `payload_hash` is the last line of the canonical request.
     """
 
     operation: str
@@ -124,6 +126,7 @@ class BoundRequest(NamedTuple):
     headers: dict[str, str]
     traits: frozenset[Trait]
     host_prefix: str
+    payload_hash: str = UNSIGNED_PAYLOAD
 
 
 def lookup(name: str) -> Operation:
@@ -271,9 +274,10 @@ def _text_problems(operation: Operation, parameter: Parameter, text: str) -> lis
     if parameter.place == "path":
         found = key_problems(text, argument) if parameter.wire == "Key" else bucket_problems(text, argument)
     else:
-        bad = utf8_problem(text) if parameter.place == "query" else text_problem(text)
+        bad = utf8_problem(text) if parameter.place == "query" else header_problem(text)
         found = [Problem(argument, *bad)] if bad else []
-    return [Problem(argument, f"{problem.expected} for {operation.name}", problem.got) for problem in found]
+    hint = DISPOSITION_HINT if parameter.wire == "Content-Disposition" else ""
+    return [Problem(argument, f"{problem.expected} for {operation.name}", problem.got, hint) for problem in found]
 
 
 def bucket_problems(bucket: str, argument: str) -> list[Problem]:
@@ -325,7 +329,7 @@ def _glance_at_query(value: Any) -> str | None:
 
 
 def _glance_at_header(value: Any) -> str | None:
-    return value if type(value) is str and text_problem(value) is None else None
+    return value if type(value) is str and header_problem(value) is None else None
 
 
 def _glance_at_integer(value: Any) -> str | None:
@@ -358,6 +362,7 @@ def key_problems(key: str, argument: str) -> list[Problem]:
     return []
 
 
+DISPOSITION_HINT = "asyncpresign.content_disposition(filename) makes one of any file's name"
 # RFC 9110 section 5.6.2
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -370,6 +375,14 @@ def text_problem(value: str) -> tuple[str, str] | None:
     if _CONTROL.search(value):
         return ("text without control characters", "a str with a control character")
     return utf8_problem(value)
+
+
+def header_problem(value: str) -> tuple[str, str] | None:
+    """(expected, got) when `value` cannot travel in a header that is signed."""
+    if bad := text_problem(value):
+        return bad
+    # Clients disagree on the bytes of a header that is not ASCII, so a signature over one would not hold.
+    return None if value.isascii() else ("ASCII text", "a str with other characters")
 
 
 def utf8_problem(value: str) -> tuple[str, str] | None:
@@ -438,7 +451,6 @@ def _map(prefix: str, value: Any) -> _Encoded:
     if len({str(name).lower() for name in value}) < len(value):
         return None
     for name, text in value.items():
-        # Clients disagree on the bytes of a header that is not ASCII, so a signature over one would not hold.
         if not (isinstance(name, str) and HEADER_NAME.fullmatch(name) and isinstance(text, str) and text.isascii()):
             return None
     return [(prefix + name, text) for name, text in value.items()]

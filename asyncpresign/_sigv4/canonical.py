@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+PAYLOAD, PAYLOAD_QUERY = "x-amz-content-sha256", "X-Amz-Content-Sha256"
+"""The header, in lower case, and the query parameter whose value servers hash in place of `UNSIGNED_PAYLOAD`."""
 
 # RFC 3986 section 2.3 "unreserved"; everything else becomes upper-case %XY of its UTF-8 bytes.
 _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"
@@ -72,6 +74,12 @@ def join_query(encoded: Iterable[tuple[str, str]]) -> str:
 def canonical_query(encoded: Iterable[tuple[str, str]]) -> str:
     """The query in code-point order of the encoded names, then values."""
     return join_query(sorted(encoded))
+
+
+def payload_hash(value: str) -> str | None:
+    """`value` when it is the hex SHA-256 of a body or `UNSIGNED_PAYLOAD`; None for what no plain body has."""
+    is_hash = len(value) == 64 and not value.strip("0123456789abcdef")
+    return value if is_hash or value == UNSIGNED_PAYLOAD else None
 
 
 def trim(value: str) -> str:

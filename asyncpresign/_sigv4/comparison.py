@@ -23,7 +23,7 @@ CAUSES = {
     "(public_endpoint_url=), and let no proxy rewrite Host",
     "header": "a signed header was not sent, or was changed on its way: send exactly the headers of the PresignedRequest",
     "signed headers": "the list of signed headers was changed on its way",
-    "payload": "the body's hash was hashed too: send no x-amz-content-sha256 with a presigned URL",
+    "payload": "the body's hash was hashed too: send no x-amz-content-sha256 that was not signed",
     "date": "another moment was signed: the URL's X-Amz-Date was changed on its way",
     "scope": "the URL was signed for another region, service or day than the server's",
 }
@@ -98,7 +98,7 @@ def _differing(signed: Parts, seen: Parts) -> Iterator[tuple[str, str, int, str,
         ("signed headers", end + 1, signed.signed_headers, seen.signed_headers),
         ("payload", end + 2, signed.payload, seen.payload),
     ):
-        if ours != theirs:
+        if ours not in (theirs, UNKNOWN):
             yield kind, kind, line, ours, theirs
 
 

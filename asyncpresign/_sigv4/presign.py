@@ -13,7 +13,7 @@ from itertools import count
 from operator import itemgetter
 from typing import NamedTuple
 
-from .canonical import canonical_headers, canonical_query, canonical_request, join_query, uri_encode
+from .canonical import UNSIGNED_PAYLOAD, canonical_headers, canonical_query, canonical_request, join_query, uri_encode
 from .signing import ALGORITHM, CredentialScope, Hashes, begin, finish, preamble, signing_hashes
 
 # The shortest and longest life S3 accepts, in seconds (seven days: a signing key's own limit).
@@ -160,12 +160,14 @@ def url_template(
     query: Sequence[tuple[str, str | None]],
     headers: Mapping[str, str | None],
     with_token: bool,
+    payload_hash: str = UNSIGNED_PAYLOAD,
 ) -> URLTemplate:
     """The URLs whose paths begin with `path`, which is encoded and starts with `/`.
 
-    `origin` is `scheme://authority` as it shall stand in the URL, `host` what the client will send as its `Host` header;
-    `query` and `headers` are plain text, or None for what is left open, which no other may share its name with. Every header
-    given is signed, `host` always. `with_token` is whether the proofs have a session token.
+    `origin` is what stands before the path in the URL and is not signed, `scheme://authority` at least; `host` is what the
+    client will send as its `Host` header; `query` and `headers` are plain text, or None for what is left open, which no other
+    may share its name with. Every header given is signed, `host` always. `with_token` is whether the proofs have a session
+    token.
     """
     # What no canonical request can hold stands around what will be replaced: "\0" around the number of a value that is left
     # open, "\1" for a proof's values, which have the same order in both, "\2" where the path ends.
@@ -178,7 +180,7 @@ def url_template(
     pairs.append(("X-Amz-SignedHeaders", uri_encode(signed_headers)))
     if with_token:
         pairs.append(("X-Amz-Security-Token", "\1\1"))
-    request = canonical_request(method, path + "\2", canonical_query(pairs), header_block, signed_headers)
+    request = canonical_request(method, path + "\2", canonical_query(pairs), header_block, signed_headers, payload_hash)
     above, _, below = request.partition("\2")
     order = list(map(int, below.split("\0")[1::2]))
     arrange: Callable[[_Values], Iterable[str]] | None = None if order == sorted(order) else itemgetter(*order)

@@ -14,7 +14,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from urllib.parse import unquote_to_bytes
 
-from .canonical import canonical_query, canonical_request, encode_query, trim, uri_encode
+from .canonical import (
+    PAYLOAD,
+    PAYLOAD_QUERY,
+    UNSIGNED_PAYLOAD,
+    canonical_query,
+    canonical_request,
+    encode_query,
+    trim,
+    uri_encode,
+)
 from .signing import CredentialScope, signature, signing_key, string_to_sign
 
 _HOST = re.compile(r"(?i)(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?")
@@ -60,7 +69,14 @@ class SignedURL:
         """What the server hashes; `headers` (names in small letters) are those of the request."""
         block = "".join(f"{name}:{trim(headers.get(name, ''))}\n" for name in self.signed_headers)
         query = canonical_query(encode_query(self.query))
-        return canonical_request(method, uri_encode(self.path, keep_slash=True), query, block, ";".join(self.signed_headers))
+        path = uri_encode(self.path, keep_slash=True)
+        payload = headers.get(PAYLOAD, UNSIGNED_PAYLOAD) if self.payload_hash is None else self.payload_hash
+        return canonical_request(method, path, query, block, ";".join(self.signed_headers), payload)
+
+    @property
+    def payload_hash(self) -> str | None:
+        """What the query says of the body's hash, by the name that every server reads."""
+        return next((value for name, value in self.query if name == PAYLOAD_QUERY), None)
 
     def without_token(self) -> SignedURL:
         """As it was before somebody added a session token."""
@@ -70,12 +86,19 @@ class SignedURL:
         return signature(signing_key(secret_access_key, self.scope), string_to_sign(self.timestamp, self.scope, canonical))
 
 
-def read_url(url: str) -> SignedURL:
-    """Take `url` apart. Raises `ValueError`, in words without its values, for what is no URL presigned with SigV4."""
+def read_url(url: str, stripped_prefix: str = "") -> SignedURL:
+    """Take `url` apart, whose path a proxy will strip of `stripped_prefix`.
+
+    Raises `ValueError`, in words without its values, for what is no URL presigned with SigV4, or has not this prefix.
+    """
     found = _URL.fullmatch(url) if _WIRE.fullmatch(url) else None
     if found is None:
         raise ValueError("an http(s) URL in ASCII, as it goes over the wire")
     scheme, path, pieces = found[1].lower(), found[3] or "/", found[4] or ""
+    if stripped_prefix:
+        if not path.startswith(f"{stripped_prefix}/"):
+            raise ValueError("a URL whose path begins with stripped_prefix and a slash")
+        path = path.removeprefix(stripped_prefix)
     query = [
         (_decode(name.replace("+", " ")), _decode(value.replace("+", " ")))
         for name, _, value in (piece.partition("=") for piece in pieces.split("&") if piece)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 
-from .._sigv4.canonical import UNSIGNED_PAYLOAD, encode_query
+from .._sigv4.canonical import PAYLOAD, PAYLOAD_QUERY, UNSIGNED_PAYLOAD, encode_query, payload_hash
 from .._sigv4.presign import MAX_EXPIRES, MIN_EXPIRES
 from .._sigv4.presigned import TOKENS, SignedURL, is_host, normal_host
 from .._sigv4.signing import ALGORITHM
@@ -67,8 +67,11 @@ def url_checks(signed: SignedURL) -> Iterator[Check]:
     agreed = all(encode_query(order) == sorted(encode_query(signed.query)) for order in orders)
     yield check("query", agreed, "servers do not agree on the order of the query parameters")
     yield authentication_check("query parameters", [name.lower() for name, _ in signed.query])
-    payload = next((value for name, value in signed.query if name.lower() == "x-amz-content-sha256"), UNSIGNED_PAYLOAD)
-    yield payload_check("payload", payload)
+    # A few servers read the parameter by one spelling of its name only.
+    others = [value for name, value in signed.query if name.lower() == PAYLOAD and name != PAYLOAD_QUERY]
+    given = signed.payload_hash
+    sound = (given is None or payload_hash(given) is not None) and set(others) <= {UNSIGNED_PAYLOAD}
+    yield check("payload", sound, f"{PAYLOAD_QUERY} is no SHA-256 in lower-case hex digits and not {UNSIGNED_PAYLOAD}")
     # Requests to the objects of a directory bucket are signed in a session; those to its control plane are not.
     tokens = [name for name, _ in signed.query if name in TOKENS]
     sound = tokens in ([], [TOKEN]) or (tokens == [EXPRESS_TOKEN] and signed.scope.service == "s3express")
@@ -85,9 +88,10 @@ def authentication_check(what: str, names: Iterable[str]) -> Check:
     return check("authentication", not others, f"{what} of another way to authenticate: {', '.join(others)}")
 
 
-def payload_check(name: str, payload: str) -> Check:
+def payload_header_check(signed: SignedURL, sent: str | None) -> Check:
     """S3 hashes the payload's hash in place of `UNSIGNED-PAYLOAD` where it is sent."""
-    return check(name, payload == UNSIGNED_PAYLOAD, f"x-amz-content-sha256 is not {UNSIGNED_PAYLOAD}")
+    holds = sent is None or (payload_hash(sent) is not None and signed.payload_hash in (None, sent))
+    return check("payload header", holds, f"x-amz-content-sha256 is no SHA-256, not {UNSIGNED_PAYLOAD}, or not the query's")
 
 
 def header_checks(signed: SignedURL, sent: dict[str, str], repeated: frozenset[str]) -> Iterator[Check]:

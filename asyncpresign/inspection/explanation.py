@@ -73,14 +73,18 @@ class Explanation:
 
 
 def explain_url(
-    url: str, *, credentials: Credentials | CredentialsFinder | None = None, error_xml: str | bytes | None = None
+    url: str,
+    *,
+    credentials: Credentials | CredentialsFinder | None = None,
+    error_xml: str | bytes | None = None,
+    stripped_prefix: str = "",
 ) -> Explanation:
     """Say what `url` signs and, given S3's error document or the signer's credentials, why it is refused.
 
     S3's `SignatureDoesNotMatch` carries the canonical request that it computed, which is compared line by line. Raises
-    `InvalidRequest` for what is no presigned URL, or no error document of S3.
+    `InvalidRequest` for what is no presigned URL, or no error document of S3. `stripped_prefix` is as in `verify_url`.
     """
-    return explain_at(url, datetime.now(UTC), credentials=credentials, error_xml=error_xml)
+    return explain_at(url, datetime.now(UTC), credentials=credentials, error_xml=error_xml, stripped_prefix=stripped_prefix)
 
 
 def explain_at(
@@ -89,9 +93,10 @@ def explain_at(
     *,
     credentials: Credentials | CredentialsFinder | None = None,
     error_xml: str | bytes | None = None,
+    stripped_prefix: str = "",
 ) -> Explanation:
     """`explain_url` at the time `now`, in UTC."""
-    signed = read(url)
+    signed = read(url, stripped_prefix)
     answer = _read_error(error_xml)
     seen = split_request(answer.canonical_request) if answer else None
     headers = {name: (seen and seen.headers.get(name)) or UNKNOWN for name in signed.signed_headers} | {"host": signed.host}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from .._s3.matching import locate, matching_operations
+from .._s3.matching import Place, locate, matching_operations
 from .._sigv4.post_policy import fold
 from .._sigv4.presigned import SignedURL, read_url
 from .._sigv4.signing import CredentialScope
@@ -72,13 +72,26 @@ class InspectedURL:
         return (self.expires_at - datetime.now(UTC)).total_seconds()
 
 
-def inspect_url(url: str) -> InspectedURL:
-    """Read a URL presigned with SigV4. Raises `InvalidRequest` for anything else."""
-    signed = read(url)
-    places = locate(signed.host, signed.path)
+def inspect_url(url: str, *, stripped_prefix: str = "", bucket_endpoint: bool = False) -> InspectedURL:
+    """Read a URL presigned with SigV4.
+
+    Args:
+        url: As it is requested.
+        stripped_prefix: As `Presigner` was given it: the beginning of the path that a proxy removes. `key` is what follows.
+        bucket_endpoint: As `Presigner` was given it. The URL does not say the bucket then, so `bucket` is None.
+
+    Raises:
+        InvalidRequest: `url` is none, or an argument has the wrong type.
+    """
+    signed = read(url, stripped_prefix)
+    if not isinstance(bucket_endpoint, bool):
+        raise InvalidRequest(Problem("bucket_endpoint", "a bool", describe(bucket_endpoint)))
+    places: tuple[Place, ...] = locate(signed.host, signed.path)
+    if bucket_endpoint:
+        places = (Place(signed.host, signed.path[1:] or None),)
     return InspectedURL(
         host=signed.host,
-        bucket=places[0].bucket,
+        bucket=None if bucket_endpoint else places[0].bucket,
         key=places[0].key,
         algorithm=signed.algorithm,
         access_key_id=signed.access_key_id,
@@ -97,11 +110,13 @@ def inspect_url(url: str) -> InspectedURL:
 # --- reading what was given -------------------------------------------------------------------------------------------
 
 
-def read(url: object) -> SignedURL:
-    """Raises `InvalidRequest` for what is no URL presigned with SigV4."""
+def read(url: object, stripped_prefix: object = "") -> SignedURL:
+    """Raises `InvalidRequest` for what is no URL presigned with SigV4, or does not begin with `stripped_prefix`."""
+    if not isinstance(stripped_prefix, str):
+        raise InvalidRequest(Problem("stripped_prefix", "a str", describe(stripped_prefix)))
     try:
         if isinstance(url, str):
-            return read_url(url)
+            return read_url(url, stripped_prefix.removesuffix("/"))
     except ValueError as error:
         raise InvalidRequest(Problem("url", str(error), describe(url))) from None
     raise InvalidRequest(Problem("url", "a str", describe(url)))

@@ -16,13 +16,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from .._s3.forms import form_field
-from .._sigv4.canonical import UNSIGNED_PAYLOAD
+from .._sigv4.canonical import PAYLOAD
 from .._sigv4.post_policy import FILENAME, LENGTH, Policy, Rule, basename, is_met, needs_condition, read_policy
 from .._sigv4.presigned import TOKENS, read_credential, read_timestamp
 from .._sigv4.signing import ALGORITHM, CredentialScope, signature, signing_key, utc
 from ..errors import InvalidRequest, Problem, VerificationError, describe
 from ..models import Credentials
-from .checks import Check, authentication_check, check, day_check, header_checks, payload_check, url_checks
+from .checks import Check, authentication_check, check, day_check, header_checks, payload_header_check, url_checks
 from .reading import CredentialsFinder, Pairs, end_of, find, has_ended, read, read_pairs, same
 
 _Part = TypeVar("_Part")
@@ -67,11 +67,13 @@ def verify_url(
     tolerance: timedelta = TOLERANCE,
     region: str | None = None,
     service: str = "s3",
+    stripped_prefix: str = "",
 ) -> Verification:
     """Whether S3 would authenticate a request with this `url`, `method` and `headers` at `at` (now).
 
     Where servers differ, the strictest counts. Whether the signer has the permission, and what the request asks for, is not
-    looked at, except that an object's path has no encoded slash.
+    looked at, except that an object's path has no encoded slash. Nor is the body: where an `x-amz-content-sha256` is signed, a
+    server compares the body's SHA-256 with it.
 
     Args:
         url: As it was requested, with its host; a `Host` among the headers is the one that counts, letter by letter.
@@ -83,6 +85,7 @@ def verify_url(
         tolerance: How far ahead of `at` the request may be dated.
         region: The region that the URL has to be signed for; None for any.
         service: The service that the URL has to be signed for: also "s3express", "s3-object-lambda" and "s3-outposts".
+        stripped_prefix: The beginning of the path that a proxy removes before the server sees it, which is not signed.
 
     Raises:
         InvalidRequest: `url` is not a presigned URL, or an argument has the wrong type.
@@ -90,7 +93,7 @@ def verify_url(
     problems: list[Problem] = [] if isinstance(method, str) else [Problem("method", "a str", describe(method))]
     moment = _moment(at, tolerance, problems + _scope_problems(region, service))
     sent, repeated = read_pairs("headers", {} if headers is None else headers)
-    signed = read(url)
+    signed = read(url, stripped_prefix)
     sent.setdefault("host", signed.host)
     found = find(credentials, signed.access_key_id)
     signs = frozenset(signed.signed_headers)
@@ -106,7 +109,7 @@ def verify_url(
         check("signed headers", not missing, f"not sent: {', '.join(missing)}"),
         check("unsigned headers", not unsigned, f"x-amz- headers that are not signed: {', '.join(unsigned)}"),
         *header_checks(signed, sent, repeated),
-        payload_check("payload header", sent.get("x-amz-content-sha256", UNSIGNED_PAYLOAD)),
+        payload_header_check(signed, sent.get(PAYLOAD)),
         check("authorization", not beside, f"sent beside a URL that authenticates: {', '.join(beside)}"),
         _token_check(found, signed.session_token),
         _signature_check(

@@ -48,6 +48,8 @@ class SigningOptions(TypedDict, total=False):
     short_credentials: Literal["clamp", "raise"]
     signing_window: Seconds | None
     clock: Clock | None
+    bucket_endpoint: bool
+    stripped_prefix: str
 
 
 class _Chain:

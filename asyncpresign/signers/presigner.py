@@ -100,6 +100,8 @@ class PresignerOptions(TypedDict, total=False):
     short_credentials: Literal["clamp", "raise"]
     signing_window: Seconds | None
     clock: Clock | None
+    bucket_endpoint: bool
+    stripped_prefix: str
 
 
 class Presigner:
@@ -113,8 +115,10 @@ class Presigner:
     region, unless `use_arn_region` is False and that is another one. A URL that would outlive temporary credentials is
     signed for what is left of them ("clamp") or refused ("raise"): `short_credentials`. `signing_window` (seconds or a
     `timedelta`) signs for the last full window, so that a URL stays the same, and cacheable, that long; its life counts
-    from there and is at least two windows. `clock` returns the current time, aware. Raises `InvalidRequest` with
-    everything that is wrong.
+    from there and is at least two windows. `clock` returns the current time, aware. `bucket_endpoint` says that the endpoint's
+    host is the bucket, as a CDN's or a domain of your own is, so that the bucket is put nowhere. `stripped_prefix` is the path
+    of `public_endpoint_url` ("/minio") where a proxy removes it: the URL has it, and the signature covers the rest. Raises
+    `InvalidRequest` with everything that is wrong.
     """
 
     def __init__(
@@ -132,6 +136,8 @@ class Presigner:
         short_credentials: Literal["clamp", "raise"] = "clamp",
         signing_window: Seconds | None = None,
         clock: Clock | None = None,
+        bucket_endpoint: bool = False,
+        stripped_prefix: str = "",
     ) -> None:
         visited = endpoint_url if public_endpoint_url is None else public_endpoint_url
         if region is None:
@@ -140,7 +146,15 @@ class Presigner:
             region = find_region()
         place = region or ""
         self._options = EndpointOptions(
-            place, visited, addressing_style, use_dualstack, use_fips, use_accelerate, use_arn_region
+            place,
+            visited,
+            addressing_style,
+            use_dualstack,
+            use_fips,
+            use_accelerate,
+            use_arn_region,
+            bucket_endpoint,
+            stripped_prefix,
         )
         problems = option_problems(self._options) + window_problems(signing_window)
         if not isinstance(credentials, Credentials):
@@ -181,7 +195,8 @@ class Presigner:
         `operation` is the S3 API's name ("get_object" or "GetObject"), `params` its parameters as botocore names and
         types them; those that travel in headers come back in `headers`, for the client to send. `expires_in` is seconds
         (1..604800) or a `timedelta`; `signing_time` (aware) is the very moment to sign for, whatever the clock and a signing
-        window say. `http_method` replaces the operation's own. `extra_query` and `extra_headers` are signed along.
+        window say. `http_method` replaces the operation's own. `extra_query` and `extra_headers` are signed along; the SHA-256
+        of the body in an `x-amz-content-sha256` among them is signed in place of `UNSIGNED-PAYLOAD`.
         `hoist_headers` moves the `x-amz-*` headers that S3 also takes from a query there; "strict" refuses what would
         remain. Raises `InvalidRequest`, `UnsupportedRequest`, or `CredentialsError` when the credentials end too early.
         """
@@ -381,6 +396,7 @@ class Presigner:
             query=[(wire, None if wire in query else value) for wire, value in bound.query],
             headers={wire: None if wire in sent else value for wire, value in bound.headers.items()},
             with_token=self._temporary,
+            payload_hash=bound.payload_hash,
         )
         outline = _Outline(
             bound.operation,

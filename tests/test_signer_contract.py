@@ -195,6 +195,14 @@ OPTIONS: Mapping[str, tuple[dict[str, Any], Callable[[PresignedRequest], bool]]]
     "use_dualstack": ({"use_dualstack": True}, lambda got: "//bucket.s3.dualstack.eu-central-1.amazonaws.com/" in got.url),
     "use_fips": ({"use_fips": True, "region": "us-west-2"}, lambda got: "//bucket.s3-fips.us-west-2.amazonaws.com/" in got.url),
     "use_accelerate": ({"use_accelerate": True}, lambda got: "//bucket.s3-accelerate.amazonaws.com/" in got.url),
+    "bucket_endpoint": (
+        {"public_endpoint_url": "https://cdn.example.com", "bucket_endpoint": True},
+        lambda got: got.url.startswith("https://cdn.example.com/") and "bucket" not in got.url,
+    ),
+    "stripped_prefix": (
+        {"public_endpoint_url": "https://files.example.com/s3", "stripped_prefix": "/s3"},
+        lambda got: got.url.startswith("https://files.example.com/s3/bucket/"),
+    ),
     "signing_window": ({"signing_window": 600}, lambda got: query(got.url)["X-Amz-Date"] == "20261123T120000Z"),
 }
 

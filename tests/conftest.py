@@ -6,10 +6,13 @@ Coroutine tests run on asyncio through anyio's plugin, without a mark. Tests of 
 
 from __future__ import annotations
 
+import ast
 import faulthandler
 import fnmatch
+import functools
 import gc
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from blockbuster import BlockBuster
 from hypothesis import HealthCheck, settings
 
 import asyncpresign
+from asyncpresign import InvalidRequest, Problem
 
 # The files that may block the event loop. For a body up to 64 KiB the write is cheaper than handing it to a thread; so is
 # looking where a download goes.
@@ -57,6 +61,59 @@ def watched_event_loop() -> Iterator[None]:
         yield
     finally:
         blockbuster.deactivate()
+
+
+def parameter_names() -> set[str]:
+    """Of all functions of the package, and the fields of its classes."""
+    names: set[str] = set()
+    for path in Path(asyncpresign.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.arg):
+                names.add(node.arg)
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                names.add(node.target.id)
+    return names
+
+
+class ProblemNames:
+    """Notes the problems of `InvalidRequest` that begin with anything but the name of a parameter."""
+
+    # Which of two arguments is wrong cannot always be said; profiles have settings, and services documents of their own.
+    OTHERS = re.compile(r"url or headers|.+ of .+|data\[.*\]", re.DOTALL)
+
+    def __init__(self) -> None:
+        self._names = parameter_names()
+        self.wrong: list[str] = []
+
+    def note(self, problems: tuple[object, ...]) -> None:
+        for problem in problems:
+            argument = getattr(problem, "argument", "")
+            if re.split(r"[\[.]", argument)[0] not in self._names and not self.OTHERS.fullmatch(argument):
+                self.wrong.append(argument)
+
+
+@pytest.fixture(scope="session")
+def problem_names() -> Iterator[ProblemNames]:
+    names, original = ProblemNames(), InvalidRequest.__init__
+
+    @functools.wraps(original)
+    def noting(self: InvalidRequest, *problems: Problem) -> None:
+        original(self, *problems)
+        names.note(problems)
+
+    InvalidRequest.__init__ = noting  # type: ignore[method-assign]
+    try:
+        yield names
+    finally:
+        InvalidRequest.__init__ = original  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def problems_name_arguments(problem_names: ProblemNames) -> Iterator[None]:
+    """Whatever a test does wrong: the error names an argument first, and what was expected after it."""
+    yield
+    wrong, problem_names.wrong = problem_names.wrong, []
+    assert wrong == [], "these are no arguments"
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib
 import inspect
 import pickle
+import pkgutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import asyncpresign
 from asyncpresign import Credentials, PresignedPost, PresignedRequest, Problem, S3Object
 from asyncpresign._values import dataclass, maker
 
@@ -154,3 +157,45 @@ print(dataclasses.asdict(one))
         "dataclasses cannot assign to field 'key'",
         "{'bucket': 'bucket', 'key': 'key', 'version_id': None}",
     ]
+
+
+# --- all dataclasses of the package -----------------------------------------------------------------------------------
+
+# Those whose fields change: counts of a run, and what a connection has seen.
+CHANGING = {"TransferReport", "_Node"}
+
+
+def dataclasses_of_the_package() -> dict[str, type]:
+    names = [info.name for info in pkgutil.walk_packages(asyncpresign.__path__, "asyncpresign.") if "testing" not in info.name]
+    modules = [importlib.import_module(name) for name in names if not name.startswith("asyncpresign.cli")]
+    found = {
+        f"{module.__name__}.{name}": value
+        for module in modules
+        for name, value in vars(module).items()
+        if isinstance(value, type) and dataclasses.is_dataclass(value) and value.__module__ == module.__name__
+    }
+    assert len(found) > 60
+    return found
+
+
+def test_dataclasses_are_frozen_and_have_slots() -> None:
+    changing = {value.__name__ for value in dataclasses_of_the_package().values() if "__setattr__" not in dir_of(value)}
+    without_slots = {value.__name__ for value in dataclasses_of_the_package().values() if "__slots__" not in vars(value)}
+    assert (changing, without_slots) == (CHANGING, set())
+
+
+def dir_of(kind: type) -> set[str]:
+    """Names that the class or a base other than `object` defines."""
+    return {name for each in kind.__mro__[:-1] for name in vars(each)}
+
+
+# What no repr shows, because it may grant access or is long; those without a repr of their own making are tested elsewhere.
+HIDDEN = {"SignedURL": {"query", "session_token", "signature"}}
+
+
+def test_fields_that_a_repr_hides() -> None:
+    hidden = {
+        value.__name__: {field.name for field in dataclasses.fields(value) if not field.repr}
+        for value in dataclasses_of_the_package().values()
+    }
+    assert {name: fields for name, fields in hidden.items() if fields} == HIDDEN

@@ -405,6 +405,40 @@ def test_a_root_is_only_opened_as_long_as_the_place_is(root: Path) -> None:
     assert open_files() == before
 
 
+@posix
+@pytest.mark.parametrize("platform", [PLATFORM, dataclasses.replace(NO_DESCRIPTORS, folder_sync=PLATFORM.folder_sync)])
+def test_a_folder_that_is_made_for_a_durable_file_outlives_a_loss_of_power(
+    platform: Platform, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name is in the folder above it, which is synced."""
+    synced: list[int] = []
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.fstat(file).st_ino), sync(file)))
+    top = root / "new" / "root"
+    spot_below(str(top), "a/b/file", make=True, durable=True, platform=platform).close()
+    assert synced == [folder.stat().st_ino for folder in (root / "new", root, top, top / "a")]
+    synced.clear()
+    spot_below(str(top), "a/b/file", make=True, durable=True, platform=platform).close()
+    spot_below(str(top), "c/file", make=True, platform=platform).close()
+    assert synced == []
+
+
+def test_a_file_whose_permissions_cannot_be_set_is_closed_and_removed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on file systems without any."""
+    platform = dataclasses.replace(PLATFORM, fchmod=True)
+
+    def refused(file: int, mode: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "fchmod", refused, raising=False)
+    before = open_files()
+    spot = spot_at(str(root / "file"), platform)
+    with pytest.raises(PermissionError):
+        spot.create("temporary", 0o644)
+    spot.close()
+    assert (open_files(), os.listdir(root)) == (before, [])
+
+
 # --- in a transfer ----------------------------------------------------------------------------------------------------
 
 

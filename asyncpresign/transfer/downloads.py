@@ -48,7 +48,7 @@ async def _opened(exchange: Exchange, item: Download) -> Spot | BinaryIO | None:
     """Where it goes; a path with its folder held open."""
     match item.destination:
         case Directory():
-            return await open_spot(exchange.threads, destination_of, item.source, item.destination)
+            return await open_spot(exchange.threads, destination_of, item.source, item.destination, exchange.memo is not None)
         case str() | os.PathLike():
             return await open_spot(exchange.threads, path_spot, item.destination)
         case _:

@@ -80,7 +80,13 @@ class Spot:
         flags = _NEW | self._platform.binary | self._platform.no_follow
         file = os.open(self._at(name), flags, 0o666 if mode is None else mode, dir_fd=self._descriptor)
         if mode is not None and self._platform.fchmod:
-            os.fchmod(file, mode)
+            try:
+                os.fchmod(file, mode)
+            except OSError:
+                # Not every file system has permissions.
+                os.close(file)
+                self.unlink(name)
+                raise
         return file
 
     def adopt(self, name: str, identity: str, end: int) -> int | None:
@@ -91,11 +97,14 @@ class Spot:
         if not self._could_be_ours(self.look(name)):
             return None
         file = self.open(name, os.O_RDWR)
-        status = os.fstat(file)
-        if self._could_be_ours(status) and identity_of(status) == identity and status.st_size >= end:
-            return file
-        os.close(file)
-        return None
+        fits = False
+        try:
+            status = os.fstat(file)
+            fits = self._could_be_ours(status) and identity_of(status) == identity and status.st_size >= end
+        finally:
+            if not fits:
+                os.close(file)
+        return file if fits else None
 
     def _could_be_ours(self, status: os.stat_result | None) -> bool:
         if status is None:
@@ -147,14 +156,8 @@ class Spot:
         return True
 
     def sync(self) -> None:
-        """Have a new name outlive a loss of power too; Windows has no such call."""
-        if self._platform.folder_sync:
-            flags = os.O_RDONLY | self._platform.folder_sync | self._platform.binary
-            folder = os.open(self._at(os.curdir), flags, dir_fd=self._descriptor)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        """Have a new name outlive a loss of power too."""
+        _sync(self._at(os.curdir), self._descriptor, self._platform)
 
     def _check_folder(self) -> None:
         """Raises when the path does not lead here any more."""
@@ -222,15 +225,18 @@ def _spot_at(path: str, shown: str, platform: Platform) -> Spot:
     return Spot(folder, (), descriptor, name, shown, platform)
 
 
-def spot_below(root: str, name: str, *, make: bool, follow: bool = True, platform: Platform = PLATFORM) -> Spot:
+def spot_below(
+    root: str, name: str, *, make: bool, durable: bool = False, follow: bool = True, platform: Platform = PLATFORM
+) -> Spot:
     """The place of the file `name`, a path with `/`, below `root`, whose own links are followed.
 
-    Folders that are missing are made if `make`. Links below are followed, if `follow`, as far as they stay below `root`.
+    Folders that are missing are made if `make`, and outlive a loss of power if `durable`. Links below are followed, if
+    `follow`, as far as they stay below `root`.
     Raises `LinkInPath` for one that is not followed.
     """
     path = os.path.join(root, *name.split("/"))
     try:
-        return _spot_below(root, name.split("/"), path, make, platform)
+        return _spot_below(root, name.split("/"), path, make, durable, platform)
     except LinkInPath:
         if not follow:
             raise
@@ -239,21 +245,21 @@ def spot_below(root: str, name: str, *, make: bool, follow: bool = True, platfor
     if not real.startswith(above):
         raise LinkInPath
     try:
-        return _spot_below(top, real.removeprefix(above).split(os.sep), path, make, platform)
+        return _spot_below(top, real.removeprefix(above).split(os.sep), path, make, durable, platform)
     except LinkInPath:
         # A loop, or one that has only just been planted.
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
 
 
-def _spot_below(root: str, pieces: Sequence[str], path: str, make: bool, platform: Platform) -> Spot:
+def _spot_below(root: str, pieces: Sequence[str], path: str, make: bool, durable: bool, platform: Platform) -> Spot:
     below: list[str] = []
     folder = root
-    descriptor = _open_root(root, make, platform)
+    descriptor = _open_root(root, make, durable, platform)
     for piece in pieces[:-1]:
         folder = os.path.join(folder, piece)
         below.append(folder)
         try:
-            inner = _enter(folder if descriptor is None else piece, descriptor, make, platform)
+            inner = _enter(folder if descriptor is None else piece, descriptor, make, durable, platform)
         finally:
             if descriptor is not None:
                 os.close(descriptor)
@@ -261,7 +267,7 @@ def _spot_below(root: str, pieces: Sequence[str], path: str, make: bool, platfor
     return Spot(folder, below, descriptor, pieces[-1], path, platform)
 
 
-def _open_root(root: str, make: bool, platform: Platform) -> int | None:
+def _open_root(root: str, make: bool, durable: bool, platform: Platform) -> int | None:
     try:
         if platform.folder_descriptors:
             return os.open(root, platform.folder)
@@ -269,12 +275,35 @@ def _open_root(root: str, make: bool, platform: Platform) -> int | None:
     except FileNotFoundError:
         if not make:
             raise
-        os.makedirs(root, exist_ok=True)
-        return _open_root(root, False, platform)
+        make_folders(root, durable=durable, platform=platform)
+        return _open_root(root, False, False, platform)
     return None
 
 
-def _enter(name: str, descriptor: int | None, make: bool, platform: Platform) -> int | None:
+def make_folders(path: str, *, durable: bool, platform: Platform = PLATFORM) -> None:
+    """Make the folder `path` and those above it that are missing. Each outlives a loss of power if `durable`."""
+    changed: list[str] = []
+    if durable:
+        folder = os.path.abspath(path)
+        while not os.path.lexists(folder):
+            folder = os.path.dirname(folder)
+            changed.append(folder)
+    os.makedirs(path, exist_ok=True)
+    for folder in changed:
+        _sync(folder, None, platform)
+
+
+def _sync(folder: str, descriptor: int | None, platform: Platform) -> None:
+    """Have the names in `folder` outlive a loss of power; Windows has no such call."""
+    if platform.folder_sync:
+        opened = os.open(folder, os.O_RDONLY | platform.folder_sync | platform.binary, dir_fd=descriptor)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+def _enter(name: str, descriptor: int | None, make: bool, durable: bool, platform: Platform) -> int | None:
     """The descriptor of the folder `name`, made if it is missing. Raises `LinkInPath`."""
     try:
         return _open_folder(name, descriptor, platform)
@@ -283,6 +312,8 @@ def _enter(name: str, descriptor: int | None, make: bool, platform: Platform) ->
             raise
     with suppress(FileExistsError):
         os.mkdir(name, dir_fd=descriptor)
+    if durable:
+        _sync(os.path.dirname(name) or os.curdir, descriptor, platform)
     return _open_folder(name, descriptor, platform)
 
 

@@ -15,14 +15,14 @@ from unicodedata import normalize
 from ..errors import InvalidRequest, LocalFileError, PresignError, Problem, UnsafePathError, describe
 from ..models import PresignedRequest, S3Object
 from .files import local_error
-from .folders import LinkInPath, Spot, identity_of, spot_below
+from .folders import LinkInPath, Spot, identity_of, make_folders, spot_below
 from .paths import Directory, folded
 from .sinks import regular
 from .sources import TreePath
 
 
-def destination_of(source: PresignedRequest | str | S3Object, destination: Directory) -> Spot:
-    """The place that a `Directory` gives `source`, held open, whose folders are there then.
+def destination_of(source: PresignedRequest | str | S3Object, destination: Directory, durable: bool = False) -> Spot:
+    """The place that a `Directory` gives `source`, held open, whose folders are there then; for good if `durable`.
 
     Raises `UnsafePathError` when the path leads out of the root, through a link that is there; `LocalFileError`.
     """
@@ -30,7 +30,7 @@ def destination_of(source: PresignedRequest | str | S3Object, destination: Direc
     name = destination.name_for(source)
     path = os.path.join(root, *name.split("/"))
     try:
-        spot = spot_below(root, name, make=True)
+        spot = spot_below(root, name, make=True, durable=durable)
     except LinkInPath:
         expected = "a key whose path stays below the Directory"
         refused = Problem("key", expected, f"{path!r}, a symbolic link out of it")
@@ -198,7 +198,7 @@ def folding(root: str, token: str) -> Callable[[str], str] | None:
     """
     name = f".asyncpresign-{token}-\u00e9"
     try:
-        os.makedirs(root, exist_ok=True)
+        make_folders(root, durable=True)
         os.mkdir(os.path.join(root, name))
         try:
             others = (name.upper(), normalize("NFD", name))

@@ -651,6 +651,27 @@ async def test_a_cleared_memo_is_on_the_disk_before_its_file_is_touched(tmp_path
     ]
 
 
+def test_a_new_journal_is_on_the_disk_before_its_salt_names_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a loss of power would take it, and what its files were called by."""
+    statements: list[str] = []
+
+    class Told(sqlite3.Connection):
+        def execute(self, sql: str, *args: Any) -> Any:
+            statements.append(sql)
+            return super().execute(sql, *args)
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda path, **options: connect(path, factory=Told, **options))
+    Book(str(tmp_path / "journal"), "job", SETTINGS).close()
+    said = [words for words in statements if words.split()[0] == "insert" or "synchronous" in words]
+    assert said == [
+        "pragma synchronous = full",
+        "insert into job values (?, ?, ?, 0)",
+        "pragma synchronous = normal",
+    ]
+    assert statements.index("pragma synchronous = normal") == len(statements) - 1
+
+
 async def test_what_is_cancelled_while_it_waits_is_written_still(tmp_path: Path) -> None:
     path, item, gate = str(tmp_path / "journal"), ItemKey(b"1" * 16, b"1" * 16), threading.Event()
     async with open_journal(path, "job", SETTINGS) as journal, anyio.create_task_group() as slow:

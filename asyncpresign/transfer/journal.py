@@ -90,8 +90,8 @@ class Book:
         ask("pragma journal_mode = wal")
         ask(f"pragma wal_autocheckpoint = {CHECKPOINT}")
         ask(f"pragma cache_size = -{CACHE}")
-        # Safe from the death of the process at once, from that of the machine at the next checkpoint.
-        ask("pragma synchronous = normal")
+        # The salt names files, so it must outlive them.
+        ask("pragma synchronous = full")
 
     def _enter(self, empty: bool, job: str, settings: str) -> tuple[int, str]:
         """The number of this run, and what makes the names of temporary files this journal's own."""
@@ -111,6 +111,8 @@ class Book:
             raise self._refused("damaged: the row of the job")
         ask("update job set run = run + 1")
         ask("commit")
+        # Safe from the death of the process at once, from that of the machine at the next checkpoint.
+        ask("pragma synchronous = normal")
         return run + 1, salt
 
     def apply(self, calls: Sequence[Call]) -> None:

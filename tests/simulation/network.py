@@ -361,6 +361,7 @@ class Network:
         self.bandwidth = 10 ** chance.uniform(6, 9)
         self._names: dict[str, str] = {}
         self._pending: dict[int, Connection] = {}
+        self._sockets: list[socket.socket] = []
         self.connections = 0
         self.open: set[int] = set()
         self.most_open = 0
@@ -378,7 +379,13 @@ class Network:
         self._names[address] = host
         return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port))]
 
+    def bury(self) -> None:
+        """The process is dead; the system closes its sockets."""
+        for sock in self._sockets:
+            sock.close()
+
     async def connect(self, sock: socket.socket, address: tuple[str, int]) -> None:
+        self._sockets.append(sock)
         host = self._names[address[0]]
         match self._trouble("connect", host):
             case "refused":

@@ -37,15 +37,12 @@ def workload_of(seed: int, only: str | None = None) -> str:
     return only or random.Random(f"{seed} workload").choice(sorted(WORKLOADS))
 
 
-def run_seed(
-    seed: int, only: str | None = None, *, trace: bool = False, muted: frozenset[int] = frozenset(), scale: float = 1.0
-) -> Outcome:
+def run_seed(seed: int, only: str | None = None, *, trace: bool = False, muted: frozenset[int] = frozenset()) -> Outcome:
     """One seed; the same arguments give the same outcome on every machine."""
     name = workload_of(seed, only)
     with deterministic(), quiet():
         before = _descriptors()
         world = World(f"{seed} {name}", trace=trace, muted=muted)
-        world.scale = scale
         try:
             WORKLOADS[name](world, random.Random(f"{seed} {name} plan"))
         except Exception:  # noqa: BLE001 (whatever escapes is found)
@@ -61,6 +58,7 @@ def run_seed(
             world.trace or [],
             world.faults_met,
         )
+        world.database.close()
         del world
         gc.collect()
         if _descriptors() != before:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -27,6 +27,7 @@ from asyncpresign import (
 from asyncpresign.transfer.items import Item, Status, TransferResult
 
 from .case import Case
+from .loop import Crash
 from .world import ACCESS_KEY_ID, SECRET, TOKEN, World
 
 Workload = Callable[[World, random.Random], None]
@@ -59,7 +60,9 @@ def signer(world: World) -> OfflineSigner:
     return OfflineSigner(credentials, region="us-east-1", endpoint_url="http://s3.test", clock=world.wall)
 
 
-def transfer(world: World, plan: random.Random, case: Case, signing: Any = None) -> Transfer:
+def transfer(world: World, case: Case, signing: Any = None) -> Transfer:
+    # The same for every process of a seed.
+    plan = random.Random(case.settings)
     concurrency = plan.choice((1, 2, 3, 8, 8, 64))
     per_host = plan.choice((None, None, 1, 2))
     limits = Limits(
@@ -180,7 +183,7 @@ def mixed(world: World, plan: random.Random) -> None:
     how = plan.choice(("run", "stream"))
 
     async def work() -> None:
-        async with transfer(world, plan, case) as moving:
+        async with transfer(world, case) as moving:
             await moved(world, case, moving, items_of(world, plan, case), how)
             await still_works(world, case, moving)
 
@@ -198,6 +201,8 @@ def cancelled(world: World, plan: random.Random) -> None:
     way = plan.choice(("native", "native twice", "scope", "timeout", "anyio timeout", "scope and native"))
     turns = [int(10 ** plan.uniform(0, 3.5)) for _ in range(2)]
     seconds = 10 ** plan.uniform(-4, 1.5)
+    # Whether the Transfer itself is left by the cancellation, too.
+    whole = plan.random() < 0.4
 
     async def calls(moving: Transfer) -> None:
         async with anyio.create_task_group() as tasks:
@@ -211,37 +216,50 @@ def cancelled(world: World, plan: random.Random) -> None:
             result = TransferResult(item, Status.FAILED, error=error)
         case.outcome(replace(result, item=item))
 
-    async def work() -> None:
-        async with transfer(world, plan, case) as moving:
-            scope = anyio.CancelScope()
+    async def body(moving: Transfer) -> None:
+        if how == "calls":
+            await calls(moving)
+        else:
+            await moved(world, case, moving, items_of(world, plan, case), how)
 
-            async def inner() -> None:
-                with scope:
-                    if how == "calls":
-                        await calls(moving)
-                    else:
-                        await moved(world, case, moving, items_of(world, plan, case), how)
+    async def alone() -> None:
+        async with transfer(world, case) as moving:
+            await body(moving)
 
-            if way == "timeout":
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(seconds):
-                        await inner()
-            elif way == "anyio timeout":
-                with anyio.move_on_after(seconds):
+    async def until_cancelled(work: Callable[[], Awaitable[None]]) -> None:
+        scope = anyio.CancelScope()
+
+        async def inner() -> None:
+            with scope:
+                await work()
+
+        if way == "timeout":
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
                     await inner()
-            else:
-                task = asyncio.create_task(inner(), name="cancelled")
-                if way != "scope":
-                    at_turn(world, turns[0], task.cancel)
-                if way == "native twice":
-                    at_turn(world, sum(turns), task.cancel)
-                if way in ("scope", "scope and native"):
-                    at_turn(world, turns[1], scope.cancel)
-                await asyncio.wait([task])
-                if not task.cancelled() and task.exception() is not None:
-                    world.violate(f"cancelled, it raised {task.exception()!r}")
-            world.log(f"cancelled by {way}")
-            world.seen.moments[f"cancelled by {way}"] += 1
+        elif way == "anyio timeout":
+            with anyio.move_on_after(seconds):
+                await inner()
+        else:
+            task = asyncio.create_task(inner(), name="cancelled")
+            if way != "scope":
+                at_turn(world, turns[0], task.cancel)
+            if way == "native twice":
+                at_turn(world, sum(turns), task.cancel)
+            if way in ("scope", "scope and native"):
+                at_turn(world, turns[1], scope.cancel)
+            await asyncio.wait([task])
+            if not task.cancelled() and task.exception() is not None:
+                world.violate(f"cancelled, it raised {task.exception()!r}")
+        world.log(f"cancelled by {way}")
+        world.seen.moments[f"cancelled by {way}"] += 1
+
+    async def work() -> None:
+        if whole:
+            await until_cancelled(alone)
+            return
+        async with transfer(world, case) as moving:
+            await until_cancelled(lambda: body(moving))
             await still_works(world, case, moving)
 
     world.run(work)
@@ -281,7 +299,7 @@ def left_early(world: World, plan: random.Random) -> None:
                     break
 
     async def work() -> None:
-        async with transfer(world, plan, case) as moving:
+        async with transfer(world, case) as moving:
             with suppress(Stop):
                 if way in ("break", "raise"):
                     await through_stream(moving)
@@ -363,7 +381,7 @@ def signers(world: World, plan: random.Random) -> None:
     how = plan.choice(("run", "stream"))
 
     async def work() -> None:
-        async with transfer(world, plan, case, TroubledSigner(world, signer(world), share)) as moving:
+        async with transfer(world, case, TroubledSigner(world, signer(world), share)) as moving:
             await moved(world, case, moving, items_of(world, plan, case), how)
 
     world.run(work)
@@ -380,8 +398,41 @@ def clocks(world: World, plan: random.Random) -> None:
     case.fill(plan.randrange(10, 60))
 
     async def work() -> None:
-        async with transfer(world, plan, case) as moving:
+        async with transfer(world, case) as moving:
             await moved(world, case, moving, items_of(world, plan, case), "run")
 
     world.run(work)
     case.check_end(complete=True)
+
+
+@workload
+def journal(world: World, plan: random.Random) -> None:
+    """A run with a journal whose process dies, by a signal or with its machine; the same call again, until it returns."""
+    troubles(world, plan)
+    case = Case(world, plan)
+    case.fill(plan.randrange(10, 50), journal=True)
+    case.journal = True
+    crashes = plan.choice((1, 1, 2, 3))
+    path = world.database.path
+
+    async def work() -> None:
+        async with transfer(world, case) as moving:
+
+            def told(event: Any) -> None:
+                if type(event).__name__ == "ItemFinished":
+                    case.outcome(event.result)
+
+            await moving.run(case.items(), journal=path, job="simulated", on_event=told)
+
+    for life in range(crashes + 1):
+        last = life == crashes
+        case.begin_again()
+        world.quiet = last
+        try:
+            world.run(work, crash_at=0 if last else int(10 ** plan.uniform(1, 3.6)))
+        except Crash:
+            how = plan.choice(("kill", "kill", "power"))
+            world.seen.moments[f"process dies: {how}"] += 1
+            world.crash(how)
+            case.crashed(certain=how == "kill")
+    case.check_end(complete=True, crashed=True)

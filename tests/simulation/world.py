@@ -25,6 +25,7 @@ from asyncpresign.transfer.edge import Edge
 
 from . import loop as loop_module
 from .bucket import Bucket, Request, Response, error
+from .database import Database
 from .disk import Disk, mounted
 from .loop import Crash, Hang, SimulatedLoop
 from .network import Connection, Network
@@ -88,6 +89,8 @@ class World:
         self.jump = timedelta()
         self.skew = timedelta()
         self.quiet = False
+        # Keys that nobody may ask for any more.
+        self.forbidden: set[str] = set()
         # Keys that met a fault, and whether anything went wrong that is no key's.
         self.troubled: set[str] = set()
         self.trouble_for_all = False
@@ -98,7 +101,7 @@ class World:
         self._active: set[Serving] = set()
         self._tokens = 0
         self._spent = 0.0
-        self.scale = 1.0
+        self.database = Database(self.chance)
         self.limits: Any = None
         self.items = 0
         self.turns = 0
@@ -116,6 +119,7 @@ class World:
         with ExitStack() as stack:
             stack.enter_context(loop_module.installed(loop))
             stack.enter_context(mounted(self.disk))
+            stack.enter_context(self.database.mounted())
             stack.enter_context(small_parts())
             stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("error")
@@ -127,12 +131,17 @@ class World:
                 self.turns += loop.turns
                 loop.close()
 
-    def run(self, work: Callable[[], Awaitable[Any]]) -> Any:
-        """What `work` returns or raises, in a process of its own, after which nothing of it may be left."""
+    def run(self, work: Callable[[], Awaitable[Any]], crash_at: int = 0) -> Any:
+        """What `work` returns or raises, in a process of its own, after which nothing of it may be left.
+
+        Raises `Crash` when the process dies at turn `crash_at` of its loop.
+        """
         with self.life() as loop:
+            loop.crash_at = crash_at
             task = loop.create_task(_awaited(work), name="caller")
             try:
                 loop.run_until_complete(asyncio.wait([task]))
+                loop.crash_at = 0
                 self._settle()
             except Crash:
                 self.log("the process dies")
@@ -169,11 +178,23 @@ class World:
     def _bury(self, loop: SimulatedLoop) -> None:
         """Drop all tasks without letting them do anything more."""
         self.disk.dead = True
+        self.network.bury()
         loop.errors.clear()
         for task in asyncio.all_tasks(loop):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
         loop._ready.clear()  # type: ignore[attr-defined]
         loop._scheduled.clear()  # type: ignore[attr-defined]
+
+    def crash(self, how: str) -> None:
+        """What the next process finds after this one was killed, or its machine lost power."""
+        published = self.disk.published
+        if how == "kill":
+            self.database.kill()
+            self.disk = self.disk.after_kill()
+        else:
+            self.log(self.database.lose_power(self.chance))
+            self.disk = self.disk.after_power_loss(self.chance)
+        self.disk.published = published
 
     # --- clocks, chance, names ----------------------------------------------------------------------------------------
 
@@ -233,6 +254,8 @@ class World:
         self._active.add(serving)
         active = sum(each.connection.is_open and each.host == request.host for each in self._active)
         self.most_active[request.host] = max(self.most_active[request.host], active)
+        if key in self.forbidden:
+            self.violate(f"{operation} of {key}, which a journal has for done")
         signature = request.query.get("X-Amz-Signature")
         if signature:
             self.signatures.add(signature)

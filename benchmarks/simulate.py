@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 from tests.simulation import runner
+from tests.simulation.old_bugs import OLD_BUGS, find
 from tests.simulation.workloads import WORKLOADS
 
 
@@ -22,7 +23,14 @@ def main(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument("--only", choices=sorted(WORKLOADS), help="one workload")
     parser.add_argument("--replay", type=int, metavar="SEED", help="print one seed's schedule")
     parser.add_argument("--stop", action="store_true", help="end at the first seed that fails")
+    parser.add_argument("--old-bugs", nargs="*", metavar="NAME", help="put mended bugs back, and see how soon each is found")
     options = parser.parse_args(arguments)
+    if options.old_bugs is not None:
+        rows = []
+        for name in options.old_bugs or OLD_BUGS:
+            rows.append(find(name, only=options.only))
+            print(rows[-1], file=sys.stderr)
+        return {"old_bugs": rows}
     if options.replay is not None:
         outcome = runner.run_seed(options.replay, options.only, trace=True)
         print("\n".join(outcome.trace))

@@ -28,6 +28,8 @@ from asyncpresign.transfer.items import Item, Status, TransferResult
 from .bucket import md5
 from .world import ACCESS_KEY_ID, BEGAN, SECRET, TOKEN, World
 
+# Turns of the loop that a task needs to ask its journal for a row, once it knows that its file has its name.
+TURNS_TO_ASK = 30
 DOWN, UP, FOLDER = "/work/down", "/work/up", "/work/folder"
 
 
@@ -62,6 +64,8 @@ class Case:
         self._of_item: dict[int, Thing] = {}
         # Keys of items that a journal has for done.
         self._written_down: set[str] = set()
+        # The turn at which each download's task knew that its file has its name.
+        self._known: dict[str, int] = {}
         world.disk.published = self.published
         world.disk.make_folder(DOWN)
         credentials = Credentials(ACCESS_KEY_ID, SECRET, TOKEN)
@@ -234,6 +238,7 @@ class Case:
         """The same items, in another process."""
         self.finished = 0
         self.outcomes.clear()
+        self._known.clear()
 
     def crashed(self, certain: bool) -> None:
         """The process died; if that is `certain` to leave what was written, what is done is not moved again."""
@@ -243,6 +248,14 @@ class Case:
             }
         else:
             self._written_down.clear()
+        self.world.forbidden = self._written_down
+
+    def cancelled_at(self, turn: int) -> None:
+        """The run was cancelled: what its tasks knew to be done some turns before is in its journal, and not moved again."""
+        self._written_down |= {key for key, known in self._known.items() if known + TURNS_TO_ASK <= turn}
+        self._written_down |= {
+            self._of_item[number].key for number, result in self.outcomes.items() if result.status is Status.DONE
+        }
         self.world.forbidden = self._written_down
 
     # --- what must be true --------------------------------------------------------------------------------------------
@@ -257,6 +270,10 @@ class Case:
         ]
         if versions and data not in versions:
             self.world.violate(f"{path} is visible with {len(data)} bytes that no version of its object has")
+        loop = self.world.loop
+        keys = [thing.key for thing in self.things if thing.path == path]
+        if len(keys) == 1:
+            loop.after_job(lambda: self._known.setdefault(keys[0], loop.turns))
 
     def outcome(self, result: TransferResult) -> None:
         """One more outcome, at this moment."""
@@ -276,6 +293,7 @@ class Case:
         if result.status is Status.DONE or (result.status is Status.SKIPPED and self.journal and not thing.again):
             self._check_done(thing, result)
         elif result.status is Status.FAILED:
+            self._known.pop(thing.key, None)
             self._check_failed(thing, result)
 
     def _check_done(self, thing: Thing, result: TransferResult) -> None:

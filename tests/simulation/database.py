@@ -35,17 +35,22 @@ class Database:
         self.synced = 0
         self._open: list[_Connection] = []
 
+    @property
+    def is_open(self) -> bool:
+        return bool(self._open)
+
     def close(self) -> None:
         self.abandon()
         self._folder.cleanup()
 
     def abandon(self) -> None:
         """The process is gone; what it had open is closed without changing the files."""
-        files = self._read()
-        for connection in self._open:
+        files, synced, left = self._read(), self.synced, self._open
+        self._open = []
+        for connection in left:
             connection.close()
-        self._open.clear()
         self._write(files)
+        self.synced = synced
 
     def kill(self) -> None:
         self.abandon()

@@ -103,8 +103,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         # Turns at which something is to be called, in any order.
         self.alarms: list[tuple[int, Callable[[], object]]] = []
         self.errors: list[dict[str, Any]] = []
-        self.shuffled = True
-        self.job_started: Callable[[], None] = lambda: None
+        # Called when the result of the job that runs now arrives; at once, if none does.
+        self._in_job = False
+        self._after_job: list[Callable[[], None]] = []
         self.set_exception_handler(lambda _, context: self.errors.append(context))
 
     # --- time ---------------------------------------------------------------------------------------------------------
@@ -203,7 +204,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def _run_job(self, call: Callable[[], Any], report: Callable[[Any, BaseException | None], None]) -> None:
         self.jobs += 1
-        self.job_started()
+        self._in_job, self._after_job = True, []
         result, failure = None, None
         # A thread has no running loop.
         running = events._get_running_loop()  # type: ignore[attr-defined]
@@ -216,10 +217,25 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             failure = error
         finally:
             events._set_running_loop(running)  # type: ignore[attr-defined]
+            self._in_job = False
+        after = self._after_job
+
+        def arrive() -> None:
+            report(result, failure)
+            for call in after if failure is None else ():
+                call()
+
         if self.chance.random() < 0.5:
-            self.call_soon(report, result, failure)
+            self.call_soon(arrive)
         else:
-            self.call_later(self._pause(), report, result, failure)
+            self.call_later(self._pause(), arrive)
+
+    def after_job(self, call: Callable[[], None]) -> None:
+        """Call `call` when whoever asked for the job that runs now has its result; at once, if this is no job."""
+        if self._in_job:
+            self._after_job.append(call)
+        else:
+            call()
 
     def _pause(self) -> float:
         draw = self.chance.random()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import anyio
@@ -425,14 +426,81 @@ def journal(world: World, plan: random.Random) -> None:
             await moving.run(case.items(), journal=path, job="simulated", on_event=told)
 
     for life in range(crashes + 1):
-        last = life == crashes
+        how = plan.choice(("kill", "kill", "power", "cancel", "cancel"))
+        turn = int(10 ** plan.uniform(1, 3.6))
+        world.quiet = life == crashes
         case.begin_again()
-        world.quiet = last
-        try:
-            world.run(work, crash_at=0 if last else int(10 ** plan.uniform(1, 3.6)))
-        except Crash:
-            how = plan.choice(("kill", "kill", "power"))
+        if world.quiet:
+            world.run(work)
+        elif how == "cancel":
+            world.run(partial(cancelled_once, world, case, work, turn))
+        else:
+            with suppress(Crash):
+                world.run(work, crash_at=turn)
+                continue
             world.seen.moments[f"process dies: {how}"] += 1
             world.crash(how)
             case.crashed(certain=how == "kill")
+        if world.database.is_open:
+            world.violate("the journal is left open")
+            world.database.abandon()
     case.check_end(complete=True, crashed=True)
+
+
+async def cancelled_once(world: World, case: Case, work: Callable[[], Coroutine[Any, Any, None]], turn: int) -> None:
+    task = asyncio.create_task(work(), name="cancelled")
+
+    def cancel() -> None:
+        if task.cancel():
+            world.seen.moments["a run with a journal is cancelled"] += 1
+            world.log("the run is cancelled")
+            case.cancelled_at(world.loop.turns)
+
+    at_turn(world, turn, cancel)
+    await asyncio.wait([task])
+
+
+@workload
+def neighbours(world: World, plan: random.Random) -> None:
+    """Single calls side by side, some of which are cancelled or time out; the others end as if nothing had been."""
+    troubles(world, plan)
+    case = Case(world, plan)
+    case.fill(plan.randrange(10, 60))
+    doomed = {id(thing.item) for thing in case.things if plan.random() < 0.3}
+
+    async def one(moving: Transfer, item: Item) -> None:
+        try:
+            result = await each(moving, item)
+        except PresignError as error:
+            result = TransferResult(item, Status.FAILED, error=error)
+        case.outcome(replace(result, item=item))
+
+    async def work() -> None:
+        async with transfer(world, case) as moving:
+            tasks = []
+            for thing in case.things:
+                task = asyncio.create_task(one(moving, thing.item), name=thing.key)
+                tasks.append(task)
+                if id(thing.item) in doomed:
+                    for _ in range(plan.randrange(1, 3)):
+                        at_turn(world, int(10 ** plan.uniform(0, 3.5)), task.cancel)
+                        world.seen.moments["a call is cancelled beside others"] += 1
+            try:
+                async with asyncio.timeout(100_000):
+                    await asyncio.wait(tasks)
+            except TimeoutError:
+                waiting = [task.get_name() for task in tasks if not task.done()]
+                world.violate(f"these wait for ever: {waiting}")
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+            for task in tasks:
+                if not task.cancelled() and task.exception() is not None:
+                    world.violate(f"{task.get_name()} raised {task.exception()!r}")
+            await still_works(world, case, moving)
+
+    world.run(work)
+    undone = [thing.key for thing in case.things if id(thing.item) not in doomed and id(thing.item) not in case.outcomes]
+    if undone and not world.violations:
+        world.violate(f"no outcome of {undone}")
+    case.check_end(complete=False)

@@ -37,8 +37,10 @@ DIFFERENCES: Mapping[str, str] = {
     "and the files of older tools are for `botocore_source`; no later source replaces them",
     "`AWS_REGION`": "AWS's other tools read it before `AWS_DEFAULT_REGION`, the only one that botocore reads",
     "no region": "refused: botocore signs for us-east-1 at the global endpoint",
-    "empty variable": "counts as not set; botocore looks for a profile without a name, or reads False or no region",
+    "empty variable": "counts as not set; botocore looks for a profile without a name, reads False or no region, or "
+    "does not look at the profile's setting",
     "empty token beside another": "counts as not set; botocore signs without a token",
+    "empty `web_identity_token_file`": "refused: the profile was to have a role; botocore signs with the profile's keys",
     "no settings below `s3 =`": "counts as not set; botocore fails with an AttributeError",
     "stored expiry": "`aws_credential_expiration`, `x_security_token_expires` or `aws_expiration` beside a session token "
     "becomes `expires_at`; botocore signs with keys that expired",
@@ -293,6 +295,12 @@ CASES: Mapping[str, Case] = {
     "keys of variables before web identity": Case(TWO, REGIONS, {**ENV, "AWS_WEB_IDENTITY_TOKEN_FILE": "/nonexistent"}),
     "the profile's web identity": setting(
         "web_identity_token_file = /nonexistent", "role_arn = arn:aws:iam::1:role/x", differs=ELSEWHERE, says="needs a role"
+    ),
+    "an empty web identity of the profile": setting(
+        "web_identity_token_file =",
+        "role_arn = arn:aws:iam::1:role/x",
+        differs="empty `web_identity_token_file`",
+        says="needs a role",
     ),
     "the profile's role": setting(
         "role_arn = arn:aws:iam::1:role/x",

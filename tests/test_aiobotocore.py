@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from botocore import UNSIGNED
 
 from asyncpresign import AiobotocoreSigner, CredentialsError, InvalidRequest, S3Object, Transfer
 from asyncpresign.testing import LocalS3
+from tests.test_credentials import Wrapping
 
 from .aiobotocore_sessions import new_session
 
@@ -184,6 +186,110 @@ async def test_a_configured_endpoint_is_that_of_the_sessions_own_clients(monkeyp
         assert "http://somewhere.else/bucket/" in (await signer.presign("get_object", OBJECT)).url
     async with AiobotocoreSigner.create(session, region="eu-west-1", endpoint_url=None) as signer:
         assert "//bucket.s3.eu-west-1.amazonaws.com/" in (await signer.presign("get_object", OBJECT)).url
+
+
+SESSION_FILE = """
+[default]
+region = us-west-2
+[profile mine]
+region = eu-west-2
+services = local
+use_dualstack_endpoint = true
+s3 =
+  addressing_style = path
+[profile fips]
+region = eu-west-2
+use_fips_endpoint = true
+s3 =
+  addressing_style = virtual
+  use_dualstack_endpoint = true
+[services local]
+s3 =
+  endpoint_url = http://local:9000
+"""
+VIRTUAL = {"addressing_style": "virtual"}
+# A session's own variables, its default client configuration, and variables of the process.
+SET_UP: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str]]] = {
+    "nothing": ({}, {"s3": VIRTUAL}, {}),
+    "region": ({"region": "eu-west-3"}, {"s3": VIRTUAL}, {"AWS_DEFAULT_REGION": "eu-west-1"}),
+    "profile": ({"profile": "mine"}, {}, {}),
+    "profile of the process": ({}, {}, {"AWS_DEFAULT_PROFILE": "mine", "AWS_PROFILE": "default"}),
+    "profile before that of the process": ({"profile": "mine"}, {}, {"AWS_DEFAULT_PROFILE": "fips"}),
+    "profile with FIPS": ({"profile": "fips"}, {}, {}),
+    "endpoint of the process": ({"profile": "mine"}, {}, {"AWS_ENDPOINT_URL": "http://all"}),
+    "ignore": ({"profile": "mine", "ignore_configured_endpoint_urls": True}, {}, {"AWS_ENDPOINT_URL": "http://all"}),
+    "ignore by the configuration": ({"profile": "mine"}, {"ignore_configured_endpoint_urls": True}, {}),
+    "FIPS": ({"use_fips_endpoint": True}, {"s3": VIRTUAL}, {"AWS_USE_FIPS_ENDPOINT": "false"}),
+    "FIPS by the configuration": ({"use_fips_endpoint": False}, {"use_fips_endpoint": True, "s3": VIRTUAL}, {}),
+    "no dualstack by the configuration": (
+        {},
+        {"use_dualstack_endpoint": False, "s3": VIRTUAL},
+        {"AWS_USE_DUALSTACK_ENDPOINT": "true"},
+    ),
+    "no dualstack of S3": (
+        {"profile": "fips"},
+        {"s3": {"use_dualstack_endpoint": False}},
+        {"AWS_USE_DUALSTACK_ENDPOINT": "true"},
+    ),
+    "region by the configuration": ({"region": "eu-west-3"}, {"region_name": "ap-south-1", "s3": VIRTUAL}, {}),
+    "path by the configuration": ({"profile": "fips"}, {"s3": {"addressing_style": "path"}}, {}),
+    "accelerate by the configuration": ({}, {"s3": {"use_accelerate_endpoint": True}}, {}),
+    "another file": ({"config_file": "other"}, {"s3": VIRTUAL}, {}),
+}
+
+
+@cache
+def loader() -> Any:
+    """Botocore's data, read once for all sessions."""
+    return get_session().get_component("data_loader")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrapped"), [*((name, False) for name in SET_UP), ("profile", True), ("region by the configuration", True)]
+)
+async def test_a_signer_of_a_session_signs_as_its_clients_do(
+    name: str, wrapped: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    variables, config, environ = SET_UP[name]
+    (tmp_path / "config").write_text(SESSION_FILE, encoding="utf-8")
+    (tmp_path / "other").write_text("[default]\nregion = sa-east-1\n", encoding="utf-8")
+    for variable, value in {"AWS_CONFIG_FILE": str(tmp_path / "config"), **environ}.items():
+        monkeypatch.setenv(variable, value)
+    session = get_session()
+    session.register_component("data_loader", loader())
+    for variable, value in variables.items():
+        session.set_config_variable(variable, str(tmp_path / value) if variable == "config_file" else value)
+    session.set_credentials("AKIDEXAMPLE", "secret")
+    session.set_default_client_config(AioConfig(**config))
+    async with session.create_client("s3", config=AioConfig(signature_version="s3v4")) as owner:
+        expected = await owner.generate_presigned_url("get_object", Params=OBJECT)
+    async with AiobotocoreSigner.create(Wrapping(session) if wrapped else session) as signer:
+        url = (await signer.presign("get_object", OBJECT)).url
+    assert [part.partition("&X-Amz-Date")[0] for part in (url, expected)] == [expected.partition("&X-Amz-Date")[0]] * 2
+
+
+async def test_a_session_that_names_a_profile_that_is_not_there() -> None:
+    session = get_session()
+    session.set_config_variable("profile", "missing")
+    with pytest.raises(CredentialsError, match="no profile 'missing'"):
+        async with AiobotocoreSigner.create(session):
+            pass
+
+
+async def test_a_session_that_only_has_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+
+    class Session:
+        def get_credentials(self) -> Any:
+            session = get_session()
+            session.set_credentials("AKIDEXAMPLE", "secret")
+            return session.get_credentials()
+
+    async with AiobotocoreSigner.create(Session()) as signer:
+        assert "//bucket.s3.eu-west-1.amazonaws.com/" in (await signer.presign("get_object", OBJECT)).url
+    with pytest.raises(InvalidRequest, match="session: expected"):
+        async with AiobotocoreSigner.create(object()):
+            pass
 
 
 def test_without_the_extra_the_name_says_what_to_install() -> None:

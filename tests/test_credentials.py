@@ -511,18 +511,45 @@ class AioProvider(Provider):
         return super().load()
 
 
+class Wrapping:
+    """boto3's and aioboto3's sessions: a plain method that returns what the session inside returns, an awaitable or not."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def get_credentials(self) -> Any:
+        return self._session.get_credentials()
+
+
+KINDS: dict[str, Callable[[], Any]] = {
+    "botocore": Session,
+    "aiobotocore": AioSession,
+    "boto3": lambda: Wrapping(Session()),
+    "aioboto3": lambda: Wrapping(AioSession()),
+}
+
+
+def inside(session: Any) -> Any:
+    return session._session if isinstance(session, Wrapping) else session
+
+
+def is_async(kind: str) -> bool:
+    return kind.startswith("aio")
+
+
 def sessions(failure: Exception | None = None) -> dict[str, tuple[Any, Provider]]:
     found: dict[str, tuple[Any, Provider]] = {}
-    for name, session, provider, resolver in (
-        ("botocore", Session(), Provider(failure), CredentialResolver),
-        ("aiobotocore", AioSession(), AioProvider(failure), AioCredentialResolver),
-    ):
-        session.register_component("credential_provider", resolver([provider]))
+    for name, kind in KINDS.items():
+        provider, resolver = (
+            (AioProvider(failure), AioCredentialResolver) if is_async(name) else (Provider(failure), CredentialResolver)
+        )
+        session = kind()
+        inside(session).register_component("credential_provider", resolver([provider]))
         found[name] = session, provider
     return found
 
 
-BOTH = pytest.mark.parametrize("kind", ["botocore", "aiobotocore"])
+BOTH = pytest.mark.parametrize("kind", KINDS)
 
 
 def asked(session: Any) -> CredentialCache:
@@ -531,11 +558,11 @@ def asked(session: Any) -> CredentialCache:
 
 @BOTH
 async def test_a_session_with_fixed_credentials(kind: str) -> None:
-    session = Session() if kind == "botocore" else AioSession()
-    session.set_credentials("AKID", SECRET, TOKEN)
+    session = KINDS[kind]()
+    inside(session).set_credentials("AKID", SECRET, TOKEN)
     assert await asked(session).get() == Credentials("AKID", SECRET, TOKEN)
     for token in (None, ""):
-        session.set_credentials("AKID", SECRET, token)
+        inside(session).set_credentials("AKID", SECRET, token)
         assert await asked(session).get() == Credentials("AKID", SECRET)
 
 
@@ -562,9 +589,9 @@ async def test_a_session_that_reads_the_files(files: dict[str, str], monkeypatch
 
 @BOTH
 async def test_a_session_without_credentials(kind: str) -> None:
-    session = Session() if kind == "botocore" else AioSession()
-    resolver = CredentialResolver if kind == "botocore" else AioCredentialResolver
-    session.register_component("credential_provider", resolver([]))
+    session = KINDS[kind]()
+    resolver = AioCredentialResolver if is_async(kind) else CredentialResolver
+    inside(session).register_component("credential_provider", resolver([]))
     assert "found no credentials" in str(await failure_of(asked(session).get()))
 
 
@@ -600,8 +627,8 @@ async def test_what_botocore_raises_becomes_ours(kind: str, failure: Exception, 
 
 @BOTH
 async def test_keys_that_botocore_takes_and_nobody_can_sign_with(kind: str) -> None:
-    session = Session() if kind == "botocore" else AioSession()
-    session.set_credentials("AKID", SECRET + "\n")
+    session = KINDS[kind]()
+    inside(session).set_credentials("AKID", SECRET + "\n")
     failure = await failure_of(asked(session).get())
     assert "botocore's chain raised InvalidRequest: secret_access_key: expected a text without line breaks" in str(failure)
 

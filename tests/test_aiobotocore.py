@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ from botocore import UNSIGNED
 
 from asyncpresign import AiobotocoreSigner, CredentialsError, InvalidRequest, S3Object, Transfer
 from asyncpresign.testing import LocalS3
-from tests.test_credentials import Wrapping
 
 from .aiobotocore_sessions import new_session
+from .test_credentials import Wrapping
 
 KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "secret-that-is-not-shown"}
 OBJECT = {"Bucket": "bucket", "Key": "key"}
@@ -238,12 +237,6 @@ SET_UP: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str]]] = {
 }
 
 
-@cache
-def loader() -> Any:
-    """Botocore's data, read once for all sessions."""
-    return get_session().get_component("data_loader")
-
-
 @pytest.mark.parametrize(
     ("name", "wrapped"), [*((name, False) for name in SET_UP), ("profile", True), ("region by the configuration", True)]
 )
@@ -255,8 +248,7 @@ async def test_a_signer_of_a_session_signs_as_its_clients_do(
     (tmp_path / "other").write_text("[default]\nregion = sa-east-1\n", encoding="utf-8")
     for variable, value in {"AWS_CONFIG_FILE": str(tmp_path / "config"), **environ}.items():
         monkeypatch.setenv(variable, value)
-    session = get_session()
-    session.register_component("data_loader", loader())
+    session = new_session()
     for variable, value in variables.items():
         session.set_config_variable(variable, str(tmp_path / value) if variable == "config_file" else value)
     session.set_credentials("AKIDEXAMPLE", "secret")
@@ -269,7 +261,7 @@ async def test_a_signer_of_a_session_signs_as_its_clients_do(
 
 
 async def test_a_session_that_names_a_profile_that_is_not_there() -> None:
-    session = get_session()
+    session = new_session()
     session.set_config_variable("profile", "missing")
     with pytest.raises(CredentialsError, match="no profile 'missing'"):
         async with AiobotocoreSigner.create(session):
@@ -281,7 +273,7 @@ async def test_a_session_that_only_has_credentials(monkeypatch: pytest.MonkeyPat
 
     class Session:
         def get_credentials(self) -> Any:
-            session = get_session()
+            session = new_session()
             session.set_credentials("AKIDEXAMPLE", "secret")
             return session.get_credentials()
 

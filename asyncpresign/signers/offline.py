@@ -67,7 +67,8 @@ class OfflineSigner:
           `use_dualstack_endpoint` and `use_arn_region`.
 
         `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS` or the profile's `ignore_configured_endpoint_urls` switch configured endpoints
-        off. FIPS and dualstack choose AWS's hosts where there is no endpoint. The credentials are `default_source`'s.
+        off. FIPS and dualstack choose AWS's hosts where there is no endpoint. The credentials are `default_source`'s. Two
+        small files are read at once, so a coroutine that must not wait for a disk calls it in a thread.
 
         Raises:
             InvalidRequest: What `Presigner` raises, or a setting that cannot be used, with its place.

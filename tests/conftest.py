@@ -79,7 +79,7 @@ class ProblemNames:
     """Notes the problems of `InvalidRequest` that begin with anything but the name of a parameter."""
 
     # Which of two arguments is wrong cannot always be said; profiles have settings, and services documents of their own.
-    OTHERS = re.compile(r"url or headers|.+ of .+|data\[.*\]", re.DOTALL)
+    OTHERS = re.compile(r"url or headers|.+ of .+|data\[.*\]|the environment's proxy", re.DOTALL)
 
     def __init__(self) -> None:
         self._names = parameter_names()

@@ -269,7 +269,7 @@ def test_problems_in_words() -> None:
     assert str(Problem("a", "b", "c")) == "a: expected b, got c"
     assert str(Problem("a", "b", "c", "d")) == "a: expected b, got c; d"
     assert str(Problem("a", "b", suggestion="d")) == "a: expected b; d"
-    assert str(InvalidRequest(Problem("a", "b"), Problem("c", "d"))) == "a: expected b\nc: expected d"
+    assert str(InvalidRequest(Problem("key", "b"), Problem("url", "d"))) == "key: expected b\nurl: expected d"
 
 
 def test_a_missing_extra_says_what_to_install() -> None:

@@ -4,8 +4,8 @@ The sessions use the built wheel, outside the checkout: `build` makes an sdist a
 sdist without its `asyncpresign/` as the folder to test in, so that nothing but the installed package can be imported
 and a file missing from either archive is found. What a session installs is written in pyproject.toml's dependency groups.
 
-The Python that runs nox runs the full suite with coverage; every other one that is found runs all but the integration
-tests and the comparison with botocore, and of the former the smoke test.
+The Python that runs nox runs the full suite, with coverage of all but the integration tests; every other one that is found
+runs all but the integration tests and the comparison with botocore, and of the former the smoke test.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SANS_IO = (
     "asyncpresign/errors.py",
     "asyncpresign/models.py",
 )
-BOTH_CORES = ("-n", "2")  # for what neither starts servers nor is measured
+BOTH_CORES = ("-n", "2", "--dist", "worksteal")  # for what neither starts servers nor is measured
 INSTALLED = {"ASYNCPRESIGN_TEST_INSTALLED": "1"}  # tests/conftest.py and tests/stdlib_only.py then insist on the wheel
 
 seconds: dict[str, float] = {}
@@ -149,8 +149,10 @@ def tests(session: nox.Session) -> None:
         if session.posargs:
             session.run("pytest", *session.posargs, env=INSTALLED)
         elif session.python == HERE:
-            session.run("coverage", "run", "-m", "pytest", env=INSTALLED)
+            session.run("coverage", "run", "-m", "pytest", *BOTH_CORES, "-m", "not integration", env=INSTALLED)
+            session.run("coverage", "combine", "--quiet")
             show_coverage(session, root)
+            session.run("pytest", "-m", "integration", env=INSTALLED)
         else:
             session.run("pytest", *BOTH_CORES, "-m", "not integration and not oracle", env=INSTALLED)
             session.run("pytest", "-m", "smoke", env=INSTALLED)  # none found is a failure
@@ -167,11 +169,11 @@ def show_coverage(session: nox.Session, root: Path) -> None:
 @nox.session(requires=["build"])
 @timed
 def lowest(session: nox.Session) -> None:
-    """The lowest versions of our own dependencies that pyproject.toml admits."""
+    """The lowest versions of our own dependencies that pyproject.toml admits, in all tests that an event loop may be in."""
     lowest = [re.sub(r">=([^,]+).*", r"==\1", requirement) for requirement in PROJECT["project"]["dependencies"]]
     session.install(wheel(session, "[demo]"), *group("tests"), *lowest)
     with outside(session):
-        session.run("pytest", *BOTH_CORES, "-m", "(not integration and not oracle) or smoke", env=INSTALLED)
+        session.run("pytest", *BOTH_CORES, "-m", "(loop and not integration and not oracle) or smoke", env=INSTALLED)
 
 
 @nox.session(requires=["build"])

@@ -1,7 +1,7 @@
 """What holds for every test: a clean environment, a watched event loop, and no skip without a committed reason.
 
 Coroutine tests run on asyncio through anyio's plugin, without a mark. Tests of real servers or processes are marked
-`integration`, and one of them `smoke` too: the only one that every Python runs.
+`integration`, and one of them `smoke` too: the only one that every Python runs. `loop` is marked here, by what a module has.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import faulthandler
 import fnmatch
 import functools
 import gc
+import inspect
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -126,6 +128,22 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["BOTO_DISABLE_CRT"] = "true"  # the C runtime orders a query differently, and botocore is the oracle
     config.pluginmanager.register(Watchdog(), "asyncpresign-watchdog")
     config.pluginmanager.register(SkipReasons(ALLOWED_SKIPS.read_text(encoding="utf-8")), "asyncpresign-skip-reasons")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Mark the tests of each module that has a coroutine test or imports anything of an event loop's library."""
+    loops = {item.module for item in items if inspect.iscoroutinefunction(item.function)}
+    for item in items:
+        if item.module in loops or imports_a_loop(item.module):
+            item.add_marker("loop")
+
+
+@functools.cache
+def imports_a_loop(module: ModuleType) -> bool:
+    values = vars(module).values()
+    origins = (value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", "") for value in values)
+    return any(str(origin).partition(".")[0] in ("aiohttp", "anyio", "asyncio") for origin in origins)
 
 
 def pytest_collection_finish() -> None:

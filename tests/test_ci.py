@@ -111,6 +111,21 @@ def test_blocking_calls_warnings_and_cured_failures_fail(pytester: pytest.Pytest
     result.stdout.fnmatch_lines(["FAILED *test_blocks*Blocking*", "FAILED *test_warns*", "FAILED *test_works_again*"])
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize("body", ["async def test_loops(): pass", "import anyio", "from asyncio import run"])
+def test_all_of_a_module_that_may_run_a_loop_is_marked(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    result = run(pytester, monkeypatch, f"{body}\n\ndef test_does_not_loop(): pass", "-m", "not loop")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+@pytest.mark.integration
+def test_a_module_without_a_loop_is_not_marked(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run(pytester, monkeypatch, "import json\n\ndef test_does_not_loop(): pass", "-m", "not loop")
+    result.assert_outcomes(passed=1)
+
+
 SWALLOWED = """
     import asyncio, signal, time
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from datetime import timedelta
 
 import pytest
@@ -87,6 +86,5 @@ def test_the_states_used_last_are_kept() -> None:
     assert id(hosts.of("http://1")) == first, "used again"
     for number in range(3, 10):
         hosts.of(f"http://{number}")
-        gc.collect()
         assert len(hosts) == 3
     assert hosts.of("http://2") is held, "somebody refers to it"

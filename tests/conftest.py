@@ -123,6 +123,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"the installed asyncpresign is to be tested, not {asyncpresign.__file__}")
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
+    if hasattr(config, "workerinput"):
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)  # a worker is measured, and not what its tests start
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     os.environ["BOTO_DISABLE_CRT"] = "true"  # the C runtime orders a query differently, and botocore is the oracle

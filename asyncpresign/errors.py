@@ -208,9 +208,9 @@ class LocalFileError(TransferError, OSError):
     def __init__(self, message: str, *, path: str = "", errno: int | None = None, request: str = "", attempts: int = 1) -> None:
         TransferError.__init__(self, message, request=request, attempts=attempts)
         self.path = path
-        self.filename = path or None
-        self.errno = errno
-        self.strerror = None if errno is None else message
+        self.filename: str | None = path or None
+        self.errno: int | None = errno
+        self.strerror: str | None = None if errno is None else message
 
     def __str__(self) -> str:
         text = TransferError.__str__(self)

@@ -22,7 +22,8 @@ def main(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument("--start", type=int, default=0)
     parser.add_argument("--only", choices=sorted(WORKLOADS), help="one workload")
     parser.add_argument("--replay", type=int, metavar="SEED", help="print one seed's schedule")
-    parser.add_argument("--stop", action="store_true", help="end at the first seed that fails")
+    parser.add_argument("--shrink", action="store_true", help="of --replay: without what the seed fails without")
+    parser.add_argument("--stop", action="store_true", help="end at the first seed that fails, and shrink it")
     parser.add_argument("--old-bugs", nargs="*", metavar="NAME", help="put mended bugs back, and see how soon each is found")
     options = parser.parse_args(arguments)
     if options.old_bugs is not None:
@@ -32,7 +33,10 @@ def main(arguments: list[str]) -> dict[str, Any]:
             print(rows[-1], file=sys.stderr)
         return {"old_bugs": rows}
     if options.replay is not None:
-        outcome = runner.run_seed(options.replay, options.only, trace=True)
+        if options.shrink:
+            _, outcome = runner.shrink(options.replay, options.only)
+        else:
+            outcome = runner.run_seed(options.replay, options.only, trace=True)
         print("\n".join(outcome.trace))
         found = {"seed": options.replay, "workload": outcome.workload, "violations": outcome.violations}
         failed = bool(outcome.violations)

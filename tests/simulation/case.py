@@ -26,6 +26,7 @@ from asyncpresign import (
 from asyncpresign.transfer.items import Item, Status, TransferResult
 
 from .bucket import md5
+from .server import DOCUMENTS
 from .world import ACCESS_KEY_ID, BEGAN, SECRET, TOKEN, World
 
 # Turns of the loop that a task needs to ask its journal for a row, once it knows that its file has its name.
@@ -61,6 +62,7 @@ class Case:
         self.finished = 0
         self.journal = False
         self._count = 0
+        self._added = 0
         self._of_item: dict[int, Thing] = {}
         # Keys of items that a journal has for done.
         self._written_down: set[str] = set()
@@ -86,6 +88,9 @@ class Case:
         return plan.randrange(60_000, 200_000)
 
     def add(self, thing: Thing) -> Thing:
+        self._added += 1
+        if self._added in self.world.dropped:
+            return thing
         self.things.append(thing)
         self.world.items += 1
         self._of_item[id(thing.item)] = thing
@@ -220,11 +225,12 @@ class Case:
         path = self.plan.choice((first.path, f"{folder}/./{name}", f"{folder}//{name}"))
         return self.add(Thing(Download(S3Object("bucket", key), path), key, path=first.path, again=True))
 
-    def fill(self, count: int, journal: bool = False) -> None:
+    def fill(self, count: int, journal: bool = False, clashes: bool = True) -> None:
+        """`clashes`: some items go where another one goes, which only a run or a stream can notice."""
         kinds = [self.download, self.download, self.upload, self.upload, self.form]
         for _ in range(count):
             draw = self.plan.random()
-            if draw < 0.05:
+            if draw < 0.05 and clashes:
                 self.clash()
             elif draw < 0.08 and not journal:
                 self.framed()
@@ -352,11 +358,11 @@ class Case:
             keys = [thing.key for thing in self.things if thing.path == path]
             if not any(version.data == data for key in keys for version in world.bucket.versions.get(key, [])):
                 world.violate(f"{path} is there with {len(data)} bytes that no version has")
-        met = {operation for _, operation in world.seen.faults}
-        if crashed:
-            # One whose id no journal knows yet when the process dies stays.
-            return
-        if world.bucket.uploads and not met & {"create", "abort", "uploads", "complete", "parts"} and not world.trouble_for_all:
+        # Whoever is cancelled waits for an upload to be created and aborted, but not longer than half a minute: small
+        # requests that get no response, or a rate of few requests, are longer in the way.
+        met = {operation for _, operation in world.seen.faults} & {"range", "head", *DOCUMENTS, "abort"}
+        patient = not (met or world.trouble_for_all or world.limits.requests_per_second)
+        if world.bucket.uploads and patient:
             left = [f"{name} of {upload.key}" for name, upload in world.bucket.uploads.items()]
             world.violate(f"uploads in parts are left open: {left}")
 

@@ -31,18 +31,26 @@ class Outcome:
     seen: Seen
     trace: list[str] = field(default_factory=list)
     faults_met: list[str] = field(default_factory=list)
+    drawn: int = 0
 
 
 def workload_of(seed: int, only: str | None = None) -> str:
     return only or random.Random(f"{seed} workload").choice(sorted(WORKLOADS))
 
 
-def run_seed(seed: int, only: str | None = None, *, trace: bool = False, muted: frozenset[int] = frozenset()) -> Outcome:
+def run_seed(
+    seed: int,
+    only: str | None = None,
+    *,
+    trace: bool = False,
+    muted: frozenset[int] = frozenset(),
+    dropped: frozenset[int] = frozenset(),
+) -> Outcome:
     """One seed; the same arguments give the same outcome on every machine."""
     name = workload_of(seed, only)
     with deterministic(), quiet():
         before = _descriptors()
-        world = World(f"{seed} {name}", trace=trace, muted=muted)
+        world = World(f"{seed} {name}", trace=trace, muted=muted, dropped=dropped)
         try:
             WORKLOADS[name](world, random.Random(f"{seed} {name} plan"))
         except Exception:  # noqa: BLE001 (whatever escapes is found)
@@ -57,6 +65,7 @@ def run_seed(seed: int, only: str | None = None, *, trace: bool = False, muted: 
             world.seen,
             world.trace or [],
             world.faults_met,
+            world.faults_drawn,
         )
         world.database.close()
         del world
@@ -81,6 +90,41 @@ def quiet() -> Iterator[None]:
         sys.unraisablehook = before
 
 
+# --- less -------------------------------------------------------------------------------------------------------------
+
+MOST_TRIES = 200
+
+
+def shrink(seed: int, only: str | None = None) -> tuple[Outcome, Outcome]:
+    """The failing seed, and what is left of it when all items and faults are gone that it fails without."""
+    first = run_seed(seed, only, trace=True)
+    tries = 0
+    kept: dict[str, list[int]] = {"dropped": list(range(1, first.items + 1)), "muted": list(range(1, first.drawn + 1))}
+    everything = {name: list(numbers) for name, numbers in kept.items()}
+
+    def fails(candidate: dict[str, list[int]]) -> Outcome | None:
+        nonlocal tries
+        tries += 1
+        left_out = {name: frozenset(everything[name]) - frozenset(candidate[name]) for name in everything}
+        outcome = run_seed(seed, only, trace=True, **left_out)
+        return outcome if outcome.violations else None
+
+    best = first
+    for name in ("dropped", "muted", "dropped"):
+        size = max(1, len(kept[name]) // 2)
+        while size and tries < MOST_TRIES:
+            at = 0
+            while at < len(kept[name]) and tries < MOST_TRIES:
+                candidate = {**kept, name: kept[name][:at] + kept[name][at + size :]}
+                found = fails(candidate)
+                if found is not None:
+                    best, kept = found, candidate
+                else:
+                    at += size
+            size //= 2
+    return first, best
+
+
 # --- many -----------------------------------------------------------------------------------------------------------------
 
 
@@ -102,6 +146,7 @@ def run_many(seeds: Iterable[int], only: str | None = None, *, stop: bool = Fals
             if outcome.violations:
                 failed.append({"seed": seed, "workload": outcome.workload, "violations": outcome.violations[:5]})
                 if stop:
+                    failed[-1]["shrunk"] = _shrunk(seed, only)
                     break
     finally:
         gc.unfreeze()
@@ -115,6 +160,17 @@ def run_many(seeds: Iterable[int], only: str | None = None, *, stop: bool = Fals
         "outcomes": dict(seen.outcomes.most_common()),
         "failed": failed,
         "seen": seen,
+    }
+
+
+def _shrunk(seed: int, only: str | None) -> dict[str, Any]:
+    before, after = shrink(seed, only)
+    return {
+        "lines": [len(before.trace), len(after.trace)],
+        "items": [before.items, after.items],
+        "faults": [before.faults, after.faults],
+        "violations": after.violations[:3],
+        "trace": [line[:200] for line in after.trace[-60:]],
     }
 
 

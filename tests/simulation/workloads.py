@@ -197,8 +197,8 @@ def cancelled(world: World, plan: random.Random) -> None:
     """Items of all kinds, whose caller is cancelled, natively or by a scope, once or twice, at any turn of the loop."""
     troubles(world, plan)
     case = Case(world, plan)
-    case.fill(plan.randrange(5, 60))
     how = plan.choice(("run", "stream", "calls"))
+    case.fill(plan.randrange(5, 60), clashes=how != "calls")
     way = plan.choice(("native", "native twice", "scope", "timeout", "anyio timeout", "scope and native"))
     turns = [int(10 ** plan.uniform(0, 3.5)) for _ in range(2)]
     seconds = 10 ** plan.uniform(-4, 1.5)
@@ -465,7 +465,7 @@ def neighbours(world: World, plan: random.Random) -> None:
     """Single calls side by side, some of which are cancelled or time out; the others end as if nothing had been."""
     troubles(world, plan)
     case = Case(world, plan)
-    case.fill(plan.randrange(10, 60))
+    case.fill(plan.randrange(10, 60), clashes=False)
     doomed = {id(thing.item) for thing in case.things if plan.random() < 0.3}
 
     async def one(moving: Transfer, item: Item) -> None:

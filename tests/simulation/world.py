@@ -68,9 +68,13 @@ class Seen:
 
 
 class World:
-    """`muted` are the numbers of faults, by their order, that do not happen: what shrinking leaves out."""
+    """`muted` are the numbers of faults, by their order, that do not happen, and `dropped` those of items that are not
+    there: what shrinking leaves out.
+    """
 
-    def __init__(self, seed: str, *, trace: bool = False, muted: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, seed: str, *, trace: bool = False, muted: frozenset[int] = frozenset(), dropped: frozenset[int] = frozenset()
+    ) -> None:
         self.seed = seed
         self.chance = random.Random(f"{seed} schedule")
         self.trouble = random.Random(f"{seed} trouble")
@@ -79,6 +83,7 @@ class World:
         self.severity = Severity()
         self.seen = Seen()
         self.muted = muted
+        self.dropped = dropped
         self.faults_drawn = 0
         self.faults_met: list[str] = []
         self.violations: list[str] = []

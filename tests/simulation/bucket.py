@@ -205,6 +205,7 @@ class Bucket:
             rows += f"<LastModified>{_iso(self.wall)}</LastModified></Contents>"
         more = len(keys) > PAGE
         token = f"<NextContinuationToken>{escape(keys[PAGE - 1])}</NextContinuationToken>" if more else ""
+        rows += "<EncodingType>url</EncodingType>" if request.query.get("encoding-type") == "url" else ""
         return _document("ListBucketResult", f"{rows}<IsTruncated>{str(more).lower()}</IsTruncated>{token}")
 
     # --- uploads in parts ---------------------------------------------------------------------------------------------
@@ -223,7 +224,9 @@ class Bucket:
             for name, upload in self.uploads.items()
             if upload.key.startswith(prefix)
         )
-        return _document("ListMultipartUploadsResult", f"{rows}<IsTruncated>false</IsTruncated>")
+        return _document(
+            "ListMultipartUploadsResult", f"{rows}<EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>"
+        )
 
     def _upload(self, request: Request) -> Upload | None:
         upload = self.uploads.get(request.query["uploadId"])

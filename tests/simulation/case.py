@@ -7,7 +7,7 @@ import hashlib
 import io
 import random
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -64,6 +64,7 @@ class Case:
         self._count = 0
         self._added = 0
         self._of_item: dict[int, Thing] = {}
+        self._by_key: dict[str, Thing] = {}
         # Keys of items that a journal has for done.
         self._written_down: set[str] = set()
         # The turn at which each download's task knew that its file has its name.
@@ -206,6 +207,21 @@ class Case:
                 return io.BytesIO(content), None
             case _:
                 return _Stream(content, self.plan.randrange(1, 5)), len(content)
+
+    def expect(self, key: str, *, path: str | None = None, content: bytes = b"") -> None:
+        """An item that the transfer makes itself, of a listing or a tree."""
+        self._by_key[key] = self.add(Thing(Download(S3Object("bucket", key)), key, content, path))
+
+    def named(self, result: TransferResult) -> None:
+        """One more outcome of an item that the transfer made."""
+        item = result.item
+        place = item.source if isinstance(item, Download) else item.destination
+        thing = self._by_key.get(place.key) if isinstance(place, S3Object) else None
+        if thing is None:
+            self.world.violate(f"an outcome of an item that nobody has: {result!r}")
+            return
+        self._of_item[id(item)] = replace(thing, item=item)
+        self.outcome(result)
 
     def clash(self) -> Thing | None:
         """Another object for a path that an earlier download has, or the same item once more."""

@@ -98,6 +98,7 @@ MOST_TRIES = 200
 def shrink(seed: int, only: str | None = None) -> tuple[Outcome, Outcome]:
     """The failing seed, and what is left of it when all items and faults are gone that it fails without."""
     first = run_seed(seed, only, trace=True)
+    kinds = {_kind(first.violations[0])} if first.violations else set()
     tries = 0
     kept: dict[str, list[int]] = {"dropped": list(range(1, first.items + 1)), "muted": list(range(1, first.drawn + 1))}
     everything = {name: list(numbers) for name, numbers in kept.items()}
@@ -107,7 +108,7 @@ def shrink(seed: int, only: str | None = None) -> tuple[Outcome, Outcome]:
         tries += 1
         left_out = {name: frozenset(everything[name]) - frozenset(candidate[name]) for name in everything}
         outcome = run_seed(seed, only, trace=True, **left_out)
-        return outcome if outcome.violations else None
+        return outcome if kinds & {_kind(each) for each in outcome.violations} else None
 
     best = first
     for name in ("dropped", "muted", "dropped"):
@@ -123,6 +124,11 @@ def shrink(seed: int, only: str | None = None) -> tuple[Outcome, Outcome]:
                     at += size
             size //= 2
     return first, best
+
+
+def _kind(violation: str) -> str:
+    """What went wrong, whatever it went wrong with."""
+    return " ".join(word for word in violation.split() if not any(letter.isdigit() for letter in word))[:60]
 
 
 # --- many -----------------------------------------------------------------------------------------------------------------

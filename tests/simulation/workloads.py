@@ -27,7 +27,7 @@ from asyncpresign import (
 )
 from asyncpresign.transfer.items import Item, Status, TransferResult
 
-from .case import Case
+from .case import FOLDER, UP, Case
 from .loop import Crash
 from .world import ACCESS_KEY_ID, SECRET, TOKEN, World
 
@@ -503,4 +503,45 @@ def neighbours(world: World, plan: random.Random) -> None:
     undone = [thing.key for thing in case.things if id(thing.item) not in doomed and id(thing.item) not in case.outcomes]
     if undone and not world.violations:
         world.violate(f"no outcome of {undone}")
+    case.check_end(complete=False)
+
+
+@workload
+def trees(world: World, plan: random.Random) -> None:
+    """A whole prefix down and a whole tree up, with a journal or without; listings have many pages."""
+    troubles(world, plan)
+    case = Case(world, plan)
+    down = plan.random() < 0.5
+    journal = world.database.path if plan.random() < 0.5 else None
+    for number in range(plan.randrange(5, 60)):
+        name = f"{plan.choice(('', 'a/', 'a/b/', 'ü/', 'c d/'))}n{number}"
+        if down:
+            case.object(f"prefix/{name}")
+            case.expect(f"prefix/{name}", path=f"{FOLDER}/{name}")
+        else:
+            content = plan.randbytes(case.size())
+            world.disk.write_file(f"{UP}/{name}", content)
+            case.expect(f"prefix/{name}", content=content)
+
+    async def work() -> None:
+        def event(event: Any) -> None:
+            if type(event).__name__ == "ItemFinished":
+                case.named(event.result)
+
+        async with transfer(world, case) as moving:
+            try:
+                if down:
+                    report = await moving.download_prefix("bucket", "prefix/", FOLDER, journal=journal, on_event=event)
+                else:
+                    report = await moving.upload_tree(UP, "bucket", "prefix", journal=journal, on_event=event)
+            except PresignError as error:
+                # A listing that cannot be read.
+                world.log(f"it ends with {error!r}")
+                if not (world.troubled or world.trouble_for_all):
+                    world.violate(f"it failed and met no fault: {error!r}")
+                return
+            if report.done + report.skipped + report.failed != len(case.things):
+                world.violate(f"{len(case.things)} files, and {report.done}, {report.skipped} and {report.failed} outcomes")
+
+    world.run(work)
     case.check_end(complete=False)

@@ -50,8 +50,8 @@ class Stop(Exception):
 def troubles(world: World, plan: random.Random) -> None:
     """How much goes wrong: nothing in some seeds, a lot in others."""
     severity = world.severity
-    severity.requests = plan.choice((0.0, 0.03, 0.1, 0.1, 0.2, 0.2, 0.35))
-    severity.connections = plan.choice((0.0, 0.0, 0.05, 0.2))
+    severity.requests = plan.choice((0.0, 0.05, 0.1, 0.2, 0.2, 0.3, 0.4))
+    severity.connections = plan.choice((0.0, 0.0, 0.1, 0.25))
     severity.disk = plan.choice((0.0, 0.0, 0.0, 0.01, 0.05))
     severity.slow_disk = plan.choice((0.0, 0.0, 0.2, 0.9))
 

@@ -364,6 +364,13 @@ class Case:
         world = self.world
         if complete and self.finished != len(self.things):
             world.violate(f"{len(self.things)} items and {self.finished} outcomes")
+        if world.limits is not None:
+            most = min(world.limits.concurrency, world.limits.per_host or world.limits.concurrency)
+            # Small requests have slots of their own, a quarter as many.
+            most += max(1, most // 4)
+            for host, active in world.most_active.items():
+                if active > most:
+                    world.violate(f"{active} requests at once to {host}, of which {most} may be")
         known = {thing.path for thing in self.things if thing.path is not None}
         for path, data in world.disk.files("/work").items():
             if path.startswith(UP):

@@ -65,6 +65,8 @@ class Case:
         self._added = 0
         self._of_item: dict[int, Thing] = {}
         self._by_key: dict[str, Thing] = {}
+        # Which key each path was done for.
+        self._places: dict[str, str] = {}
         # Keys of items that a journal has for done.
         self._written_down: set[str] = set()
         # The turn at which each download's task knew that its file has its name.
@@ -320,6 +322,8 @@ class Case:
 
     def _check_done(self, thing: Thing, result: TransferResult) -> None:
         if isinstance(thing.item, Download):
+            if thing.path is not None and self._places.setdefault(thing.path, thing.key) != thing.key:
+                self.world.violate(f"{thing.key} and {self._places[thing.path]} are done, and both are {thing.path}")
             data = self._received(thing, result)
             if data is None:
                 self.world.violate(f"{thing.key} is done and its file {thing.path} is not there")

@@ -62,6 +62,7 @@ class Case:
         self.finished = 0
         self.journal = False
         self._count = 0
+        self._shared: bytes | None = None
         self._added = 0
         self._of_item: dict[int, Thing] = {}
         self._by_key: dict[str, Thing] = {}
@@ -154,8 +155,8 @@ class Case:
 
     def upload(self, journal: bool = False) -> Thing:
         plan = self.plan
-        key, content = self.key("u"), plan.randbytes(self.size())
-        source, size = self._source(content, journal)
+        key = self.key("u")
+        source, size, content = self._source(journal)
         options: dict[str, Any] = {} if size is None else {"size": size}
         if plan.random() < 0.15:
             options["checksum"] = "sha256:" + hashlib.sha256(content).hexdigest()
@@ -187,8 +188,8 @@ class Case:
 
     def form(self, journal: bool = False) -> Thing:
         plan = self.plan
-        key, content = self.key("f"), plan.randbytes(self.size())
-        source, size = self._source(content, journal)
+        key = self.key("f")
+        source, size, content = self._source(journal)
         if plan.random() < 0.4:
             # One key for all, and the object's name in the form's file name.
             name = f"n{self._count}.bin"
@@ -196,19 +197,27 @@ class Case:
             return self.add(Thing(item, f"up/{name}", content))
         return self.add(Thing(FormUpload(source, S3Object("bucket", key), size=size), key, content))
 
-    def _source(self, content: bytes, journal: bool) -> tuple[Any, int | None]:
+    def _source(self, journal: bool) -> tuple[Any, int | None, bytes]:
+        """What is uploaded, its size where it has to be said, and its bytes."""
+        if self.plan.random() < 0.25:
+            # One file that several items have.
+            if self._shared is None:
+                self._shared = self.plan.randbytes(self.size())
+                self.world.disk.write_file(f"{UP}/shared", self._shared)
+            return f"{UP}/shared", None, self._shared
+        content = self.plan.randbytes(self.size())
         kind = self.plan.choice(("path", "bytes") if journal else ("path", "bytes", "file", "stream"))
         match kind:
             case "path":
                 path = f"{UP}/{self._count}"
                 self.world.disk.write_file(path, content)
-                return path, None
+                return path, None, content
             case "bytes":
-                return content, None
+                return content, None, content
             case "file":
-                return io.BytesIO(content), None
+                return io.BytesIO(content), None, content
             case _:
-                return _Stream(content, self.plan.randrange(1, 5)), len(content)
+                return _Stream(content, self.plan.randrange(1, 5)), len(content), content
 
     def expect(self, key: str, *, path: str | None = None, content: bytes = b"") -> None:
         """An item that the transfer makes itself, of a listing or a tree."""

@@ -95,42 +95,29 @@ OLD_BUGS: dict[str, OldBug] = {
         ),
     ),
     "limiter": OldBug(
-        "a slot that was handed to a request which is cancelled is handed to nobody else",
+        "a request that is cancelled as it gets its slot gives back its task's, which has none (anyio 4.15)",
         (
             (
                 "transfer/gates.py",
                 "    return {lane: anyio.CapacityLimiter(_capacity(lane, limit)) for lane in Lane}\n",
                 (
-                    "    return {lane: _Forgetful(_capacity(lane, limit)) for lane in Lane}\n"
+                    "    return {lane: _Old(_capacity(lane, limit)) for lane in Lane}\n"
                     "\n\n"
-                    "class _Forgetful:\n"
-                    "    def __init__(self, total):\n"
-                    "        self.total_tokens, self._borrowers, self._queue = total, set(), deque()\n"
-                    "\n"
-                    "    def acquire_on_behalf_of_nowait(self, borrower):\n"
-                    "        if self._queue or len(self._borrowers) >= self.total_tokens:\n"
-                    "            raise anyio.WouldBlock\n"
-                    "        self._borrowers.add(borrower)\n"
-                    "\n"
+                    "from anyio._backends._asyncio import AsyncIOBackend, CapacityLimiter as _New\n"
+                    "\n\n"
+                    "class _Old(_New):\n"
                     "    async def acquire_on_behalf_of(self, borrower):\n"
-                    "        await anyio.lowlevel.checkpoint_if_cancelled()\n"
+                    "        await AsyncIOBackend.checkpoint_if_cancelled()\n"
                     "        try:\n"
                     "            self.acquire_on_behalf_of_nowait(borrower)\n"
                     "        except anyio.WouldBlock:\n"
-                    "            event = anyio.Event()\n"
-                    "            self._queue.append(event)\n"
+                    "            await super().acquire_on_behalf_of(borrower)\n"
+                    "        else:\n"
                     "            try:\n"
-                    "                await event.wait()\n"
+                    "                await AsyncIOBackend.cancel_shielded_checkpoint()\n"
                     "            except BaseException:\n"
-                    "                if event in self._queue:\n"
-                    "                    self._queue.remove(event)\n"
+                    "                self.release()\n"
                     "                raise\n"
-                    "            self._borrowers.add(borrower)\n"
-                    "\n"
-                    "    def release_on_behalf_of(self, borrower):\n"
-                    "        self._borrowers.remove(borrower)\n"
-                    "        if self._queue and len(self._borrowers) < self.total_tokens:\n"
-                    "            self._queue.popleft().set()\n"
                 ),
             ),
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, BinaryIO, get_args
 
 from ..errors import InvalidRequest, LocalFileError, Problem, ResponseError, describe
@@ -48,12 +48,21 @@ async def _opened(exchange: Exchange, item: Download) -> Spot | BinaryIO | None:
     """Where it goes; a path with its folder held open."""
     match item.destination:
         case Directory():
-            return await open_spot(exchange.threads, destination_of, item.source, item.destination, exchange.memo is not None)
+            return await _in_directory(exchange, item.source, item.destination)
         case str() | os.PathLike():
             return await open_spot(exchange.threads, path_spot, item.destination)
         case _:
             check_destination(item.destination)
             return item.destination
+
+
+async def _in_directory(exchange: Exchange, source: PresignedRequest | str | S3Object, destination: Directory) -> Spot:
+    if exchange.memo is None:
+        return await open_spot(exchange.threads, destination_of, source, destination)
+    # What a journal has for done must not lose its folder.
+    with suppress(FileNotFoundError):
+        return await open_spot(exchange.threads, destination_of, source, destination, False)
+    return await open_spot(exchange.threads, destination_of, source, destination, True, True, syncs=True)
 
 
 def _expected(item: Download) -> Expected:

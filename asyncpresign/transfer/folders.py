@@ -192,11 +192,11 @@ def identity_of(status: os.stat_result) -> str:
     return "{:x}:{:x}".format(*_identity(status))
 
 
-async def open_spot(threads: Threads, call: Callable[..., Spot], *arguments: Any) -> Spot:
-    """What `call` returns, which is closed if the caller is cancelled meanwhile."""
+async def open_spot(threads: Threads, call: Callable[..., Spot], *arguments: Any, syncs: bool = False) -> Spot:
+    """What `call` returns, which is closed if the caller is cancelled meanwhile. One that `syncs` waits for the disk."""
     opened: list[Spot] = []
     try:
-        await threads.look(lambda: opened.append(call(*arguments)))
+        await (threads.run if syncs else threads.look)(lambda: opened.append(call(*arguments)))
         return opened.pop()
     finally:
         for spot in opened:

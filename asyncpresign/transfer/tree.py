@@ -21,8 +21,10 @@ from .sinks import regular
 from .sources import TreePath
 
 
-def destination_of(source: PresignedRequest | str | S3Object, destination: Directory, durable: bool = False) -> Spot:
-    """The place that a `Directory` gives `source`, held open, whose folders are there then; for good if `durable`.
+def destination_of(
+    source: PresignedRequest | str | S3Object, destination: Directory, make: bool = True, durable: bool = False
+) -> Spot:
+    """The place that a `Directory` gives `source`, held open, whose folders are made if `make`, and for good if `durable`.
 
     Raises `UnsafePathError` when the path leads out of the root, through a link that is there; `LocalFileError`.
     """
@@ -30,7 +32,7 @@ def destination_of(source: PresignedRequest | str | S3Object, destination: Direc
     name = destination.name_for(source)
     path = os.path.join(root, *name.split("/"))
     try:
-        spot = spot_below(root, name, make=True, durable=durable)
+        spot = spot_below(root, name, make=make, durable=durable)
     except LinkInPath:
         expected = "a key whose path stays below the Directory"
         refused = Problem("key", expected, f"{path!r}, a symbolic link out of it")

@@ -415,6 +415,7 @@ def journal(world: World, plan: random.Random) -> None:
     case.journal = True
     crashes = plan.choice((1, 1, 2, 3))
     path = world.database.path
+    crashed = False
 
     async def work() -> None:
         async with transfer(world, case) as moving:
@@ -440,11 +441,12 @@ def journal(world: World, plan: random.Random) -> None:
                 continue
             world.seen.moments[f"process dies: {how}"] += 1
             world.crash(how)
+            crashed = True
             case.crashed(certain=how == "kill")
         if world.database.is_open:
             world.violate("the journal is left open")
             world.database.abandon()
-    case.check_end(complete=True, crashed=True)
+    case.check_end(complete=True, crashed=crashed)
 
 
 async def cancelled_once(world: World, case: Case, work: Callable[[], Coroutine[Any, Any, None]], turn: int) -> None:

@@ -30,7 +30,7 @@ from .server import DOCUMENTS
 from .world import ACCESS_KEY_ID, BEGAN, SECRET, TOKEN, World
 
 # Turns of the loop that a task needs to ask its journal for a row, once it knows that its file has its name.
-TURNS_TO_ASK = 30
+TURNS_TO_ASK = 8
 DOWN, UP, FOLDER = "/work/down", "/work/up", "/work/folder"
 
 
@@ -280,7 +280,9 @@ class Case:
                 self._of_item[number].key for number, result in self.outcomes.items() if result.status is Status.DONE
             }
         else:
+            # Any of its last rows may be gone.
             self._written_down.clear()
+            self._places.clear()
         self.world.forbidden = self._written_down
 
     def cancelled_at(self, turn: int) -> None:

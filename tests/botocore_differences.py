@@ -415,9 +415,14 @@ def sent_as_text(call: Call | FormCall) -> list[str]:
 
 
 def sent_as_it_is(call: Call) -> list[str]:
-    """What travels in headers and is not encoded before."""
+    """What travels in headers and is not encoded before; whoever gives a customer key's digest has encoded the key."""
     known = lookup(call.operation).parameters
-    encoded = {name for name in call.params if name in known and known[name].kind in ("copy-source", "sse-c-key")}
+    kinds = {name: known[name].kind for name in call.params if name in known}
+    encoded = {
+        name
+        for name, kind in kinds.items()
+        if kind == "copy-source" or (kind == "sse-c-key" and call.params.get(f"{name}MD5") is None)
+    }
     return sent_as_text(replace(call, params={name: value for name, value in call.params.items() if name not in encoded}))
 
 

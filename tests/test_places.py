@@ -17,6 +17,7 @@ import pytest
 from asyncpresign import (
     Directory,
     Download,
+    FormUpload,
     InvalidRequest,
     ItemFinished,
     JournalError,
@@ -28,6 +29,7 @@ from asyncpresign import (
 )
 from asyncpresign.http.transport import Request
 from asyncpresign.transfer.items import Item, Status
+from asyncpresign.transfer.journal import Claims
 from asyncpresign.transfer.tree import Locator, mixes_case
 
 from .fake_transport import FakeTransport, Say, World, make_signer
@@ -285,6 +287,42 @@ async def test_a_file_that_an_item_brought_is_not_opened_for_another(how: str, r
     assert (root / "f").read_bytes() == b"http://h/1"
 
 
+@posix
+@pytest.mark.parametrize("most", [1, 100], ids=["claims in a file", "claims in memory"])
+@pytest.mark.parametrize("how", ["run", "stream"])
+@pytest.mark.parametrize("name", ["real/f", "link/f"])
+async def test_an_open_file_that_an_item_replaced_takes_nothing(
+    name: str, how: str, most: int, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No path leads to it any more, so what it gets is lost when it is closed."""
+    monkeypatch.setattr("asyncpresign.transfer.job.Claims", lambda: Claims(most))
+    path = root / "real" / "f"
+    path.write_bytes(b"before")
+    with (root / name).open("r+b") as file:
+        items = [Download("http://h/0", root / "g"), Download("http://h/1", path), Download("http://h/2", file)]
+        report = await moved(items, root, how)
+        assert (report.done, [type(failure.error) for failure in report.failures]) == (2, [UnsafePathError])
+        assert report.failures[0].item is items[2]
+        assert file.read() == b"before"
+    assert path.read_bytes() == b"http://h/1"
+
+
+@posix
+@pytest.mark.parametrize("most", [1, 100], ids=["claims in a file", "claims in memory"])
+@pytest.mark.parametrize("how", ["run", "stream"])
+async def test_an_open_file_that_the_caller_moved_away_leaves_its_old_path_to_others(
+    how: str, most: int, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asyncpresign.transfer.job.Claims", lambda: Claims(most))
+    with (root / "f").open("wb") as file:
+        (root / "f").rename(root / "moved")
+        (root / "f").write_bytes(b"another")
+        items = [Download("http://h/0", root / "g"), Download("http://h/1", file), Download("http://h/2", root / "f")]
+        report = await moved(items, root, how)
+    assert (report.done, report.failed) == (3, 0)
+    assert ((root / "moved").read_bytes(), (root / "f").read_bytes()) == (b"http://h/1", b"http://h/2")
+
+
 class Odd(io.BytesIO):
     """Whose attributes raise."""
 
@@ -341,6 +379,32 @@ async def test_an_equal_item_waits_for_the_first(how: str, root: Path) -> None:
         else:
             await moving.run(items, journal=root / "journal" if how == "journal" else None, on_event=note)
     assert order == ["sent", "done", "skipped", "skipped"]
+
+
+MOVES: dict[str, Callable[[str], Item]] = {
+    "an upload": lambda name: Upload(b"x", S3Object("b", "k"), id=name),
+    "an upload to a URL": lambda name: Upload(b"x", "http://h/upload", id=name),
+    "a form": lambda name: FormUpload(b"x", S3Object("b", "k"), id=name),
+}
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 3])
+@pytest.mark.parametrize("kind", MOVES)
+async def test_items_that_move_the_same_by_other_ids_are_all_moved(kind: str, concurrency: int, root: Path) -> None:
+    """An `id` is the caller's word that they are other items; one that ends does not end another's."""
+    transport = FakeTransport()
+    items = [MOVES[kind](name) for name in "abc"]
+    report = await moved([*items, *items], root, "journal", concurrency, transport)
+    assert (report.done, report.skipped, report.failures, transport.sent) == (3, 3, [], 3)
+    assert (await moved(items, root, "journal", concurrency, transport)).skipped == 3
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+async def test_a_download_by_another_id_waits_for_the_first_to_its_path(concurrency: int, root: Path) -> None:
+    transport = FakeTransport([Say(404)], otherwise=content)
+    items = [Download("http://h/f", root / "f", id=name) for name in "abc"]
+    report = await moved(items, root, "journal", concurrency, transport)
+    assert (report.failed, report.done, report.skipped, transport.sent) == (1, 1, 1, 2)
 
 
 @posix

@@ -117,7 +117,7 @@ class Places:
         self._files: set[str | int] = set()
         # Which object of the caller's has the file of an inode or a path.
         self._open: WeakValueDictionary[str, object] = WeakValueDictionary()
-        # Items under way, by what they move.
+        # Downloads under way by their path, and other items by their row in the journal: one at a time of each.
         self._moving: dict[bytes, anyio.Event] = {}
         self._journal = journal
         self._reserved: set[bytes] = set()
@@ -167,27 +167,27 @@ class Places:
         while (earlier := await self._claims.claim(path, what)) is not None:
             if earlier != what:
                 return refused(item, _clash(item))
-            if not await self.ended(what):
+            if not await self.ended(path):
                 return TransferResult(item, Status.SKIPPED)
-        with self.under_way(what):
+        with self.under_way(path):
             result = await move()
             if result.error is not None:
                 await self._claims.forget(path)
         return result
 
     @contextmanager
-    def under_way(self, what: bytes) -> Iterator[None]:
-        """While an item that moves `what` is, whoever waits until it has `ended` waits."""
-        ended = self._moving[what] = anyio.Event()
+    def under_way(self, place: bytes) -> Iterator[None]:
+        """While the item of `place` is moved, which no other one is at the same time, `ended` waits for it."""
+        ended = self._moving[place] = anyio.Event()
         try:
             yield
         finally:
-            del self._moving[what]
+            del self._moving[place]
             ended.set()
 
-    async def ended(self, what: bytes) -> bool:
-        """Wait for the item under way that moves `what`; False if there is none."""
-        moving = self._moving.get(what)
+    async def ended(self, place: bytes) -> bool:
+        """Wait for the item of `place` that is under way; False if there is none."""
+        moving = self._moving.get(place)
         if moving is None:
             return False
         await moving.wait()
@@ -203,17 +203,17 @@ class Places:
     async def _to_file(self, item: Download, move: Callable[[], Awaitable[TransferResult]]) -> TransferResult:
         """What goes to an open file of the caller's: one item at a time, and by one object, else the bytes are mixed."""
         async with self._turn:
-            inode, path = await self._exchange.threads.run(self._locator.identify, item.destination)
+            inode, path, is_there = await self._exchange.threads.run(self._locator.identify, item.destination)
         file = inode or id(item.destination)
         if file in self._files or self._has_other(inode, item.destination):
             return refused(item, _in_use(item))
         self._files.add(file)
         try:
-            if path is not None and not await self._claim_open(path, item.destination):
+            if path and not await (self._claim_open(path, item.destination) if is_there else self._is_kept(path)):
                 return refused(item, _in_use(item))
             # What has no weak references can be known by its path only.
             with suppress(TypeError):
-                self._open.update({key: item.destination for key in (inode, path) if key})
+                self._open.update({key: item.destination for key in (inode, path if is_there else "") if key})
             return await move()
         finally:
             self._files.discard(file)
@@ -227,6 +227,10 @@ class Places:
         """Whether `path` is no item's, or that of an earlier item that went to the same object."""
         earlier = await self._claims.claim(path_key(path), _OPEN_FILE)
         return earlier is None or (earlier == _OPEN_FILE and self._open.get(path) is file)
+
+    async def _is_kept(self, path: str) -> bool:
+        """Whether no item of the run put another file in the place of the one that was opened at `path`."""
+        return await self._claims.holder(path_key(path)) in (None, _OPEN_FILE)
 
     async def _is_open(self, path: str) -> bool:
         """Whether the file at `path`, which is to be replaced, is one that the caller has given open, for another item."""
@@ -280,11 +284,12 @@ class Job:
         if self._places.is_reserved(key.path):
             return refused(item, _clash(item))
         verdict, memo = await self._journal.begin(key)
-        while verdict is Verdict.WAIT and await self._places.ended(key.what):
+        place = key.path or key.row
+        while verdict is Verdict.WAIT and await self._places.ended(place):
             verdict, memo = await self._journal.begin(key)
         match verdict:
             case Verdict.MOVE:
-                with self._places.under_way(key.what):
+                with self._places.under_way(place):
                     result = await self._moved(item, memo)
                     await self._journal.end(key, State.DONE if result.error is None else State.FAILED, result.size)
                 return result

@@ -325,8 +325,11 @@ class _PathBook:
         ask = self._connection.execute
         if ask("insert or ignore into place values (?, ?)", (path, what)).rowcount:
             return None
-        earlier: bytes = ask("select what from place where path = ?", (path,)).fetchone()[0]
-        return earlier
+        return self.holder(path)
+
+    def holder(self, path: bytes) -> bytes | None:
+        found = self._connection.execute("select what from place where path = ?", (path,)).fetchone()
+        return None if found is None else found[0]
 
     def forget(self, path: bytes) -> None:
         self._connection.execute("delete from place where path = ?", (path,))
@@ -347,6 +350,10 @@ def _as_error() -> Iterator[None]:
 class _PathBatches(Batches[_PathBook]):
     async def claim(self, path: bytes, what: bytes) -> bytes | None:
         earlier: bytes | None = await self._ask(self._book.claim, path, what)
+        return earlier
+
+    async def holder(self, path: bytes) -> bytes | None:
+        earlier: bytes | None = await self._ask(self._book.holder, path)
         return earlier
 
     async def forget(self, path: bytes) -> None:
@@ -373,6 +380,10 @@ class Claims:
                 self._is_full = len(self._known) >= self._most
             return earlier
         return await (await self._file()).claim(path, what)
+
+    async def holder(self, path: bytes) -> bytes | None:
+        """What the item moves that has `path`; None if it is free."""
+        return await (await self._file()).holder(path) if self._is_full else self._known.get(path)
 
     async def forget(self, path: bytes) -> None:
         """`path`, which was claimed, is free again."""

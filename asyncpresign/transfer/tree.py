@@ -80,23 +80,24 @@ class Locator:
         found = os.path.join(real, name)
         return folded(found) if mixes else found
 
-    def identify(self, file: object) -> tuple[str, str | None]:
-        """The inode of an open file of the caller's, and what `locate` says of its path, if that still leads to it.
+    def identify(self, file: object) -> tuple[str, str, bool]:
+        """The inode of an open file of the caller's, the path at which it was opened, as `locate` returns it, and whether that
+        path still leads to it.
 
-        An empty string for what has no descriptor, or is a device, which takes what many write.
+        Empty strings for what has no descriptor, or is a device, which takes what many write, and for a file without a path.
         """
         try:
             status = os.fstat(file.fileno())  # type: ignore[attr-defined]
         except Exception:  # noqa: BLE001 (the caller's own object)
-            return "", None
+            return "", "", False
         if stat.S_ISCHR(status.st_mode):
-            return "", None
+            return "", "", False
         try:
             name = os.fsdecode(file.name)  # type: ignore[attr-defined]
-            path = self.locate(name) if os.path.samestat(os.stat(name), status) else None
+            path, is_there = self.locate(name), os.path.samestat(os.stat(name), status)
         except Exception:  # noqa: BLE001 (the caller's own object; many have no name)
-            path = None
-        return identity_of(status), path
+            path, is_there = "", False
+        return identity_of(status), path, is_there
 
     def inode(self, path: str) -> str:
         """Of the file that is there, as `identify` says it; an empty string if there is none."""

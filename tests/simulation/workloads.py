@@ -434,7 +434,8 @@ def journal(world: World, plan: random.Random) -> None:
         if world.quiet:
             world.run(work)
         elif how == "cancel":
-            world.run(partial(cancelled_once, world, case, work, turn))
+            way = plan.choice(("once", "twice", "scope", "scope"))
+            world.run(partial(cancelled_once, world, case, work, turn, way))
         else:
             with suppress(Crash):
                 world.run(work, crash_at=turn)
@@ -449,16 +450,25 @@ def journal(world: World, plan: random.Random) -> None:
     case.check_end(complete=True, crashed=crashed)
 
 
-async def cancelled_once(world: World, case: Case, work: Callable[[], Coroutine[Any, Any, None]], turn: int) -> None:
-    task = asyncio.create_task(work(), name="cancelled")
+async def cancelled_once(world: World, case: Case, work: Callable[[], Coroutine[Any, Any, None]], turn: int, way: str) -> None:
+    scope = anyio.CancelScope()
+
+    async def inner() -> None:
+        with scope:
+            await work()
+
+    task = asyncio.create_task(inner(), name="cancelled")
 
     def cancel() -> None:
-        if task.cancel():
-            world.seen.moments["a run with a journal is cancelled"] += 1
+        if not task.done():
+            (scope.cancel if way == "scope" else task.cancel)()
+            world.seen.moments[f"a run with a journal is cancelled: {way}"] += 1
             world.log("the run is cancelled")
             case.cancelled_at(world.loop.turns)
 
     at_turn(world, turn, cancel)
+    if way == "twice":
+        at_turn(world, turn + 3, task.cancel)
     await asyncio.wait([task])
 
 

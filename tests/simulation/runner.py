@@ -92,7 +92,7 @@ def quiet() -> Iterator[None]:
 
 # --- less -------------------------------------------------------------------------------------------------------------
 
-MOST_TRIES = 200
+MOST_TRIES = 100
 
 
 def shrink(seed: int, only: str | None = None) -> tuple[Outcome, Outcome]:

@@ -102,6 +102,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.crash_at = 0
         # Turns at which something is to be called, in any order.
         self.alarms: list[tuple[int, Callable[[], object]]] = []
+        # The same, begun when the result of a job arrives, by its number.
+        self.arrived = 0
+        self.job_alarms: dict[int, list[tuple[int, Callable[[], object]]]] = {}
         self.errors: list[dict[str, Any]] = []
         # Called when the result of the job that runs now arrives; at once, if none does.
         self._in_job = False
@@ -221,6 +224,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         after = self._after_job
 
         def arrive() -> None:
+            self.arrived += 1
+            self.alarms += [(self.turns + turns, call) for turns, call in self.job_alarms.pop(self.arrived, [])]
             report(result, failure)
             for call in after if failure is None else ():
                 call()

@@ -158,16 +158,6 @@ OLD_BUGS: dict[str, OldBug] = {
             ("transfer/incoming.py", "                if not at:\n                    await self._clear_memo()\n", ""),
         ),
     ),
-    "surplus on an idle connection": OldBug(
-        "a response that nobody asked for is the next request's",
-        (
-            (
-                "http/aiohttp_transport.py",
-                "        if self._phase is _Phase.HEAD:\n            return self._feed_head(data)\n",
-                "        return self._parser.feed_data(data)\n",
-            ),
-        ),
-    ),
     # Found by the simulation itself.
     "a small range": OldBug(
         "an object of one small range is hashed before it is in its file",

@@ -466,7 +466,11 @@ async def cancelled_once(world: World, case: Case, work: Callable[[], Coroutine[
             world.log("the run is cancelled")
             case.cancelled_at(world.loop.turns)
 
-    at_turn(world, turn, cancel)
+    if turn % 2:
+        at_turn(world, turn, cancel)
+    else:
+        # As soon as the result of some job has arrived: then what waited for it goes on.
+        world.loop.job_alarms[1 + turn % 97] = [(1 + turn % 5, cancel)]
     if way == "twice":
         at_turn(world, turn + 3, task.cancel)
     await asyncio.wait([task])

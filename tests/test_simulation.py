@@ -80,7 +80,7 @@ def test_a_seed_is_the_same_in_every_process() -> None:
 def test_a_seed_is_the_same_whenever_it_is_run(workload: str) -> None:
     first, other, again = (runner.run_seed(seed, workload, trace=True) for seed in (5, 4, 5))
     assert first.trace == again.trace != other.trace
-    assert len(first.trace) > 5
+    assert first.trace
 
 
 def test_it_takes_the_place_of_every_module_that_calls_files() -> None:

@@ -65,6 +65,10 @@ class LocalRGW:
     server: str = "ceph"
     region: str = REGION
 
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
 
 def is_installed() -> bool:
     return all(map(shutil.which, BINARIES))

@@ -1,4 +1,4 @@
-"""`verify_url` and `verify_post` are never laxer than the strictest of two real servers.
+"""`verify_url` and `verify_post` are never laxer than the strictest of two real servers, and of Ceph where it is installed.
 
 Every row is a request that its signer signed as it stands, so that only the reading of it decides: each is sent to the servers
 byte for byte and given to the product. What a server refuses, the product refuses too; `LACKS` names the rows on which a
@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import random
+import re
 import secrets
 import socket
 from collections.abc import Callable, Iterator
@@ -27,9 +28,11 @@ from asyncpresign._sigv4.presigned import read_url
 from asyncpresign._sigv4.signing import CredentialScope, amz_date, signature, signing_key
 from asyncpresign.testing import LocalS3
 
+from .local_rgw import LocalRGW, is_installed, local_rgw
+
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
-FIXTURES = {"juicefs": "local_s3", "seaweedfs": "local_s3_seaweedfs"}
+FIXTURES = {"juicefs": "local_s3", "seaweedfs": "local_s3_seaweedfs", "ceph": "ceph"}
 Pairs = list[tuple[str, str]]
 CONTENT = b"hello"
 HOUR = timedelta(hours=1)
@@ -55,6 +58,14 @@ async def make_place(s3: LocalS3) -> Place:
         await moving.send(signer.presign("put_object", {"Bucket": place.bucket, "Key": "x"}), CONTENT)
         await moving.send(signer.presign("put_object", {"Bucket": place.bucket, "Key": "a/x"}), CONTENT)
     return place
+
+
+@pytest.fixture(scope="module")
+def ceph() -> Iterator[LocalRGW]:
+    if not is_installed():
+        pytest.skip("needs Ceph: apt-get install radosgw ceph-mon ceph-osd")
+    with local_rgw() as started:
+        yield started
 
 
 @pytest.fixture(scope="module", params=FIXTURES.values(), ids=FIXTURES.keys())
@@ -360,6 +371,12 @@ URLS: dict[str, Asked] = {
 LACKS: dict[tuple[str, str], set[str]] = {
     ("juicefs", "there are no such keys"): {"dot", "encoded dots"},
     ("juicefs", "the body has another hash, which no URL says"): {"payload hash in a header 000000000"},
+    ("ceph", "the body has another hash, which no URL says"): {"payload hash in a header 000000000"},
+    ("ceph", "there is no such key"): {"NUL in the path"},
+    ("ceph", "it sorts no values, and does not decode names, before it compares signatures"): {
+        "parameter twice",
+        "encoded name",
+    },
     ("seaweedfs", "a hash of the body counts in the query only"): {
         "payload hash in a header 000000000",
         f"payload hash in a header {HASH[:9]}",
@@ -693,8 +710,19 @@ FORMS: dict[str, Posted] = {
 }
 
 
+# Of a form's rows those that RGW 16 outlives: deeper JSON and other odd policies end its process.
+CEPH_FORMS = re.compile(
+    r"""form as .*|size "?[0-6]"?, .*|condition \["(?i:eq|starts-with|content-length-range)".*|key with '.*"""
+)
+
+
+def rows_for(place: Place) -> dict[str, Posted]:
+    outlived = [name for name in FORMS if place.s3.server != "ceph" or CEPH_FORMS.fullmatch(name)]
+    return {name: FORMS[name] for name in outlived}
+
+
 def test_what_a_server_refuses_of_a_form_the_product_refuses(place: Place) -> None:
-    found = {name: form_verdicts(place, posted) for name, posted in FORMS.items()}
+    found = {name: form_verdicts(place, posted) for name, posted in rows_for(place).items()}
     laxer = {name: code for name, (ours, code) in found.items() if ours and is_refusal(code)}
     assert {name: code for name, code in laxer.items() if name not in lacking(place)} == {}
     assert lacking(place) & FORMS.keys() <= laxer.keys()
@@ -800,6 +828,7 @@ def forms(seed: int) -> Iterator[Posted]:
         yield Posted(policy=policy, fields=fields, key="up/k" + odd(choice).replace("/", ""))
 
 
+@pytest.mark.parametrize("place", ["local_s3", "local_s3_seaweedfs"], indirect=True, scope="module")
 def test_what_a_server_refuses_of_odd_requests_the_product_refuses(place: Place) -> None:
     found: list[tuple[bool, int, object]] = []
     for _, asked in zip(range(SAMPLE), urls(5), strict=False):

@@ -301,6 +301,21 @@ def test_a_bucket_that_is_in_the_endpoints_host_already_is_refused(bucket: str, 
         assert origin(bucket, bucket_endpoint=True, **options).startswith(options["endpoint_url"])
 
 
+@pytest.mark.parametrize(
+    "bucket",
+    [
+        "arn:aws:s3:us-east-1:12345:accesspoint:point",
+        "arn:aws:s3:us-east-1:1234567890123:accesspoint:point",
+        "arn:other:s3:us-east-1:123456789012:accesspoint:point",
+        "arn:aws:s3-object-lambda:us-east-1:1:accesspoint/point",
+        "arn:aws:s3-outposts:us-east-1:1:outpost/op-1/accesspoint/point",
+    ],
+)
+def test_an_arn_that_no_account_of_aws_has_is_refused(bucket: str) -> None:
+    with pytest.raises(InvalidRequest, match="an account of 12 digits"):
+        origin(bucket)
+
+
 @pytest.mark.parametrize("bucket", [None, POINT, MULTI_REGION])
 def test_what_a_host_that_is_a_bucket_cannot_do(bucket: str | None) -> None:
     with pytest.raises(UnsupportedRequest):

@@ -423,7 +423,17 @@ def sent_as_it_is(call: Call) -> list[str]:
         for name, kind in kinds.items()
         if kind == "copy-source" or (kind == "sse-c-key" and call.params.get(f"{name}MD5") is None)
     }
-    return sent_as_text(replace(call, params={name: value for name, value in call.params.items() if name not in encoded}))
+    sources = [call.params[name] for name in encoded if kinds[name] == "copy-source"]
+    rest = replace(call, params={name: value for name, value in call.params.items() if name not in encoded})
+    return [*sent_as_text(rest), *(text for source in sources for text in _texts(_version_of(source)))]
+
+
+def _version_of(source: Any) -> Any:
+    """Of a copy's source, which is encoded but for this part of it."""
+    if isinstance(source, str):
+        found = re.search(r"\?versionId=(\S+)$", source)
+        return found and found[1]
+    return source.get("VersionId") if isinstance(source, Mapping) else None
 
 
 def _texts(value: Any) -> list[str]:
